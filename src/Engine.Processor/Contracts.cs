@@ -24,6 +24,11 @@ public unsafe interface IMemoryBus
     /// <summary>A store hit a page marked <see cref="PageAttributes.Code"/>: all processors must drop code decoded from it.</summary>
     void CodePageWritten(ulong pageNumber);
 
+    /// <summary>A store hit a page marked <see cref="PageAttributes.TrackWrites"/>: record it, and clear the mark if the first store suffices.</summary>
+    void TrackedPageWritten(ulong pageNumber)
+    {
+    }
+
     /// <summary>A load of 1 to 8 bytes outside memory.</summary>
     ulong ReadMmio(ulong address, int size);
 

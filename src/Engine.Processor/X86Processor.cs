@@ -1,20 +1,152 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
 namespace Hypervisor.Engine.Processor;
 
-/// <summary>An x86-64 processor in software.</summary>
-public sealed class X86Processor
+/// <summary>
+/// An x86-64 processor in software. One thread at a time runs it and touches its registers; the members that say so may be called
+/// from any thread. A guest cannot make <see cref="Run"/> throw.
+/// </summary>
+public sealed unsafe partial class X86Processor : IDisposable
 {
-    /// <summary>Drops cached host addresses of guest-physical pages (the memory map changed). Any thread; takes effect before the next access after the processor was stopped.</summary>
-    public void FlushPhysicalMappings()
+    private readonly IMemoryBus _memory;
+    private readonly IPortBus _ports;
+    private readonly TimestampCounter _timestamp;
+    private readonly ConcurrentQueue<ulong> _invalidatedPages = new();
+    private readonly TlbEntry* _tlb;
+    private int _startupVector;
+
+    /// <summary>Makes a processor in its power-on state (see <see cref="Reset"/>).</summary>
+    public X86Processor(ProcessorOptions options)
     {
+        ArgumentNullException.ThrowIfNull(options);
+        Index = options.Index;
+        ProcessorCount = options.ProcessorCount;
+        PhysicalAddressBits = options.PhysicalAddressBits;
+        _memory = options.Memory;
+        _ports = options.Ports;
+        _timestamp = options.Timestamp;
+        _physicalMask = (1ul << options.PhysicalAddressBits) - 1;
+
+        // SAFETY: zeroed native memory owned by this object until Dispose; aligned for vector access and cache lines.
+        State = (CpuState*)NativeMemory.AlignedAlloc((nuint)sizeof(CpuState), 64);
+        nuint tlbBytes = (nuint)(sizeof(TlbEntry) * TranslationBuffer.Entries * TranslationBuffer.Sets);
+        _tlb = (TlbEntry*)NativeMemory.AlignedAlloc(tlbBytes, 64);
+        NativeMemory.Clear(State, (nuint)sizeof(CpuState));
+        NativeMemory.Clear(_tlb, tlbBytes);
+        Reset();
     }
 
-    /// <summary>Makes <c>Run</c> return soon; sticky. Any thread.</summary>
-    public void RequestStop()
-    {
-    }
+    /// <summary>Frees native memory if it was not disposed of.</summary>
+    ~X86Processor() => Free();
+
+    /// <summary>Index in the machine and local APIC id.</summary>
+    public int Index { get; }
+
+    /// <summary>Processors of the machine.</summary>
+    public int ProcessorCount { get; }
+
+    /// <summary>Width of physical addresses.</summary>
+    public int PhysicalAddressBits { get; }
+
+    /// <summary>The local APIC; must be set before <see cref="Run"/>.</summary>
+    public ILocalApic? LocalApic { get; set; }
+
+    /// <summary>
+    /// Called, on the thread of the cause, after anything arrived that a halted processor must wake up for. Must be quick.
+    /// </summary>
+    public Action? WorkArrived { get; set; }
+
+    /// <summary>The processor executed HLT, or waits for a start-up IPI, and nothing came since.</summary>
+    public bool IsHalted => _activity != Activity.Running && !HasWork;
+
+    /// <summary>Something has arrived that <see cref="Run"/> would act upon, a stop request included. Any thread.</summary>
+    public bool HasWork =>
+        (Volatile.Read(ref State->Attention) & (int)(Attention.Stop | Attention.Interrupt | Attention.Nmi | Attention.Init | Attention.Startup)) != 0;
+
+    /// <summary>Instructions retired since power-on; approximate while running.</summary>
+    public ulong RetiredInstructions => State->Retired;
+
+    internal CpuState* State { get; private set; }
+
+    /// <summary>Runs guest code until there is a reason to stop. Allocates nothing.</summary>
+    public StopReason Run() => RunLoop();
+
+    /// <summary>Makes <see cref="Run"/> return soon, or the next call return at once; sticky until consumed by one return. Any thread.</summary>
+    public void RequestStop() => SignalAttention(Attention.Stop);
 
     /// <summary>The local APIC's <see cref="ILocalApic.HasInterrupt"/> may have become true. Any thread.</summary>
-    public void SignalInterrupt()
+    public void SignalInterrupt() => SignalAttention(Attention.Interrupt);
+
+    /// <summary>Makes a non-maskable interrupt pending. Any thread.</summary>
+    public void InjectNmi() => SignalAttention(Attention.Nmi);
+
+    /// <summary>An INIT IPI: the processor resets and, unless it is the bootstrap processor, waits for a start-up IPI. Any thread.</summary>
+    public void Init() => SignalAttention(Attention.Init);
+
+    /// <summary>A start-up IPI: starts a waiting processor in real mode at vector × 4096; otherwise ignored. Any thread.</summary>
+    public void StartupIpi(byte vector)
     {
+        Volatile.Write(ref _startupVector, vector);
+        SignalAttention(Attention.Startup);
+    }
+
+    /// <summary>Drops cached host addresses of guest-physical pages (the memory map changed). Any thread; takes effect before the next access after the processor was stopped.</summary>
+    public void FlushPhysicalMappings() => SignalAttention(Attention.FlushMappings | Attention.FlushBlocks);
+
+    /// <summary>
+    /// Drops code decoded from a page. Any thread: at once on the processor's own thread (before its next instruction), otherwise
+    /// at its next block.
+    /// </summary>
+    /// <param name="page">Guest-physical page number.</param>
+    public void InvalidateCodePage(ulong page)
+    {
+        if (Environment.CurrentManagedThreadId == Volatile.Read(ref _runningThread))
+        {
+            DropCodePage(page);
+        }
+        else
+        {
+            _invalidatedPages.Enqueue(page);
+            SignalAttention(Attention.CodeInvalidation);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void SetAttention(Attention bits) => Interlocked.Or(ref State->Attention, (int)bits);
+
+    private void SignalAttention(Attention bits)
+    {
+        SetAttention(bits);
+        WorkArrived?.Invoke();
+    }
+
+    private bool TakeAttention(Attention bit) => (Interlocked.And(ref State->Attention, ~(int)bit) & (int)bit) != 0;
+
+    private void Free()
+    {
+        if (State != null)
+        {
+            NativeMemory.AlignedFree(State);
+            NativeMemory.AlignedFree(_tlb);
+            FreeBlocks();
+            State = null;
+        }
+    }
+
+    private enum Activity
+    {
+        Running,
+        Halted,
+        WaitingForStartup,
+        Shutdown,
     }
 }

@@ -1,0 +1,300 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
+
+namespace Hypervisor.Engine.Processor;
+
+// Addresses of operands, and loads and stores through the translation buffer. Every helper either does the whole access or raises
+// a guest exception before anything changed.
+public sealed unsafe partial class X86Processor
+{
+    internal const ulong PageMask = 0xFFF;
+
+    /// <summary>The value of a general register operand; T of 1, 2, 4 or 8 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ref T Register<T>(byte offset) where T : unmanaged => ref *(T*)((byte*)State + offset);
+
+    /// <summary>The memory operand's offset before truncation to the address size.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong RawOffset(DecodedInstruction* i)
+    {
+        byte* s = (byte*)State;
+        return *(ulong*)(s + i->Base) + (*(ulong*)(s + i->Index) << i->Scale) + (ulong)i->Displacement;
+    }
+
+    /// <summary>The memory operand's offset within its segment, truncated to the address size (LEA).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong EffectiveOffset(DecodedInstruction* i)
+    {
+        ulong offset = RawOffset(i);
+        return (i->Flags & (InstructionFlags.Address32 | InstructionFlags.Address16)) == 0 ? offset
+            : (i->Flags & InstructionFlags.Address32) != 0 ? (uint)offset : (ushort)offset;
+    }
+
+    /// <summary>The linear address of the memory operand, its segment's limit and rights checked for this access.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong Address(DecodedInstruction* i, int size, AccessKind kind)
+    {
+        ulong offset = RawOffset(i);
+        return (i->Flags & InstructionFlags.SimpleAddress) != 0 ? offset : SegmentedAddress(i, EffectiveOffset(i), (uint)size, kind);
+    }
+
+    private ulong SegmentedAddress(DecodedInstruction* i, ulong offset, uint size, AccessKind kind) =>
+        SegmentedAddress((SegmentName)i->Segment, offset, size, kind);
+
+    /// <summary>The linear address of an offset in a segment, limit and rights checked outside 64-bit mode.</summary>
+    internal ulong SegmentedAddress(SegmentName name, ulong offset, uint size, AccessKind kind)
+    {
+        ref SegmentState segment = ref State->Segments[(int)name];
+        if (Is64Bit)
+        {
+            return name >= SegmentName.Fs ? offset + segment.Base : offset;
+        }
+
+        uint attributes = segment.Attributes;
+        if (!IsRealOrVirtual8086)
+        {
+            bool code = (attributes & SegmentState.Code) != 0;
+            bool bad = (attributes & (SegmentState.Unusable | SegmentState.Present)) != SegmentState.Present
+                || (kind == AccessKind.Write ? code || (attributes & SegmentState.Writable) == 0
+                    : kind == AccessKind.Read && code && (attributes & SegmentState.Writable) == 0);
+            if (bad)
+            {
+                RaiseSegmentLimit(name);
+            }
+        }
+
+        ulong last = offset + size - 1;
+        if ((attributes & (SegmentState.Code | SegmentState.ExpandDown)) == SegmentState.ExpandDown)
+        {
+            ulong top = (attributes & SegmentState.Big) != 0 ? 0xFFFF_FFFF : 0xFFFFul;
+            if (offset <= segment.Limit || last > top)
+            {
+                RaiseSegmentLimit(name);
+            }
+        }
+        else if (last > segment.Limit)
+        {
+            RaiseSegmentLimit(name);
+        }
+
+        return (uint)(segment.Base + offset);
+    }
+
+    [DoesNotReturn]
+    private void RaiseSegmentLimit(SegmentName name) =>
+        Raise(name == SegmentName.Ss ? Vector.StackFault : Vector.GeneralProtection, 0);
+
+    /// <summary>Loads from a linear address. T of 1, 2, 4, 8 or 16 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal T Read<T>(ulong linear) where T : unmanaged
+    {
+        TlbEntry* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
+        // The page of the last byte: an access across the end of a page misses, because the next page lives in another entry.
+        if (entry->ReadTag == ((linear + (ulong)sizeof(T) - 1) & ~PageMask))
+        {
+            return *(T*)(linear + entry->Addend);
+        }
+
+        return ReadSlow<T>(linear);
+    }
+
+    /// <summary>Stores to a linear address. T of 1, 2, 4, 8 or 16 bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Write<T>(ulong linear, T value) where T : unmanaged
+    {
+        byte* host = WritableHost(linear, sizeof(T));
+        if (host != null)
+        {
+            *(T*)host = value;
+        }
+        else
+        {
+            WriteSlow(linear, value);
+        }
+    }
+
+    /// <summary>
+    /// The host address of plain, writable memory that holds the whole range, or null when the slow way must be taken (which then
+    /// raises whatever is due).
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal byte* WritableHost(ulong linear, int size)
+    {
+        TlbEntry* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
+        return entry->WriteTag == ((linear + (ulong)size - 1) & ~PageMask) && *entry->Attributes == 0
+            ? (byte*)(linear + entry->Addend)
+            : null;
+    }
+
+    /// <summary>Loads the memory operand.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal T ReadOperand<T>(DecodedInstruction* i) where T : unmanaged => Read<T>(Address(i, sizeof(T), AccessKind.Read));
+
+    /// <summary>Stores the memory operand.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void WriteOperand<T>(DecodedInstruction* i, T value) where T : unmanaged =>
+        Write(Address(i, sizeof(T), AccessKind.Write), value);
+
+    /// <summary>Copies memory out, up to a page long.</summary>
+    internal void ReadBytes(ulong linear, byte* destination, int count)
+    {
+        ProbeRange(linear, count, AccessKind.Read);
+        int at = 0;
+        for (; at + 8 <= count; at += 8)
+        {
+            *(ulong*)(destination + at) = Read<ulong>(linear + (ulong)at);
+        }
+
+        for (; at < count; at++)
+        {
+            destination[at] = Read<byte>(linear + (ulong)at);
+        }
+    }
+
+    /// <summary>Copies into memory, up to a page long; raises before the first byte is stored.</summary>
+    internal void WriteBytes(ulong linear, byte* source, int count)
+    {
+        ProbeRange(linear, count, AccessKind.Write);
+        int at = 0;
+        for (; at + 8 <= count; at += 8)
+        {
+            Write(linear + (ulong)at, *(ulong*)(source + at));
+        }
+
+        for (; at < count; at++)
+        {
+            Write(linear + (ulong)at, source[at]);
+        }
+    }
+
+    /// <summary>Raises what an access to the range would raise; up to a page long.</summary>
+    internal void ProbeRange(ulong linear, int count, AccessKind kind)
+    {
+        Translate(linear, kind);
+        ulong last = linear + (ulong)count - 1;
+        if (((linear ^ last) & ~PageMask) != 0)
+        {
+            Translate(last, kind);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private T ReadSlow<T>(ulong linear) where T : unmanaged
+    {
+        T value;
+        ReadSlow(linear, (byte*)&value, sizeof(T));
+        return value;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WriteSlow<T>(ulong linear, T value) where T : unmanaged => WriteSlow(linear, (byte*)&value, sizeof(T));
+
+    private void ReadSlow(ulong linear, byte* destination, int size)
+    {
+        int first = (int)Math.Min((ulong)size, 4096 - (linear & PageMask));
+        ulong physical = Translate(linear, AccessKind.Read);
+        if (first == size)
+        {
+            ReadPhysical(physical, destination, size);
+            return;
+        }
+
+        ulong second = Translate(linear + (ulong)first, AccessKind.Read);
+        ReadPhysical(physical, destination, first);
+        ReadPhysical(second, destination + first, size - first);
+    }
+
+    private void WriteSlow(ulong linear, byte* source, int size)
+    {
+        int first = (int)Math.Min((ulong)size, 4096 - (linear & PageMask));
+        ulong physical = Translate(linear, AccessKind.Write);
+        if (first == size)
+        {
+            WritePhysical(physical, source, size);
+            return;
+        }
+
+        ulong second = Translate(linear + (ulong)first, AccessKind.Write);
+        WritePhysical(physical, source, first);
+        WritePhysical(second, source + first, size - first);
+    }
+
+    private void ReadPhysical(ulong physical, byte* destination, int size)
+    {
+        byte* page = _memory.GetPage(physical & ~PageMask, out _);
+        if (page != null)
+        {
+            Copy(destination, page + (physical & PageMask), size);
+            return;
+        }
+
+        for (int at = 0; at < size;)
+        {
+            int part = MmioPart(physical + (ulong)at, size - at);
+            ulong value = _memory.ReadMmio(physical + (ulong)at, part);
+            Copy(destination + at, (byte*)&value, part);
+            at += part;
+        }
+    }
+
+    private void WritePhysical(ulong physical, byte* source, int size)
+    {
+        byte* page = _memory.GetPage(physical & ~PageMask, out bool writable);
+        if (page != null && writable)
+        {
+            Copy(page + (physical & PageMask), source, size);
+            NoteStore(physical >> 12);
+            return;
+        }
+
+        for (int at = 0; at < size;)
+        {
+            int part = MmioPart(physical + (ulong)at, size - at);
+            ulong value = 0;
+            Copy((byte*)&value, source + at, part);
+            _memory.WriteMmio(physical + (ulong)at, part, value);
+            at += part;
+        }
+
+        // The register written may have been the local APIC's EOI or task priority.
+        SetAttention(Attention.Interrupt);
+    }
+
+    // Device registers are accessed in one piece where the access is 1, 2, 4 or 8 bytes long, however it is aligned.
+    private static int MmioPart(ulong address, int remaining) =>
+        remaining >= 8 ? 8 : remaining is 1 or 2 or 4 ? remaining : (address & 1) != 0 ? 1 : remaining >= 4 ? 4 : 2;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Copy(byte* to, byte* from, int size)
+    {
+        // One access for the natural sizes, so that other processors see them whole.
+        switch (size)
+        {
+            case 1: *to = *from; break;
+            case 2: *(ushort*)to = *(ushort*)from; break;
+            case 4: *(uint*)to = *(uint*)from; break;
+            case 8: *(ulong*)to = *(ulong*)from; break;
+            default: Unsafe.CopyBlockUnaligned(to, from, (uint)size); break;
+        }
+    }
+
+    // A store went to a page of memory: tell whoever decoded code from it or records dirty pages.
+    private void NoteStore(ulong page)
+    {
+        if (page >= _memory.PageAttributeCount)
+        {
+            return;
+        }
+
+        var attributes = (PageAttributes)_memory.PageAttributeTable[page];
+        if ((attributes & PageAttributes.TrackWrites) != 0)
+        {
+            _memory.TrackedPageWritten(page);
+        }
+
+        if ((attributes & PageAttributes.Code) != 0)
+        {
+            _memory.CodePageWritten(page);
+        }
+    }
+}

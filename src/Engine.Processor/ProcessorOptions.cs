@@ -1,0 +1,23 @@
+namespace Hypervisor.Engine.Processor;
+
+/// <summary>What a processor is connected to and how it presents itself.</summary>
+public sealed record ProcessorOptions
+{
+    /// <summary>Index in the machine and local APIC id, from 0; 0 is the bootstrap processor.</summary>
+    public required int Index { get; init; }
+
+    /// <summary>Processors of the machine, for the topology leaves of CPUID.</summary>
+    public required int ProcessorCount { get; init; }
+
+    /// <summary>Memory and memory-mapped devices.</summary>
+    public required IMemoryBus Memory { get; init; }
+
+    /// <summary>I/O ports.</summary>
+    public required IPortBus Ports { get; init; }
+
+    /// <summary>The time-stamp counter, shared by the machine's processors.</summary>
+    public required TimestampCounter Timestamp { get; init; }
+
+    /// <summary>Physical address bits shown by CPUID, 36 to 52.</summary>
+    public int PhysicalAddressBits { get; init; } = 40;
+}

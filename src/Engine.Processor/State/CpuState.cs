@@ -1,0 +1,115 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Hypervisor.Engine.Processor;
+
+/// <summary>
+/// The architectural state of one processor, in native memory so that handlers and translated code address it by offset from one
+/// pointer. General registers come first: an operand's register number is its byte offset here, so that AH is offset 1.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct CpuState
+{
+    /// <summary>RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 … R15.</summary>
+    public fixed ulong Gpr[16];
+
+    /// <summary>Always zero: the base or index of an address that has none.</summary>
+    public ulong Zero;
+
+    /// <summary>RIP of the running block's first instruction: the base of RIP-relative addresses and branches.</summary>
+    public ulong BlockRip;
+
+    /// <summary>The instruction that runs, for exact exceptions.</summary>
+    public DecodedInstruction* Current;
+
+    /// <summary>See <see cref="LazyFlags"/>: the last result, sign-extended.</summary>
+    public long FlagResult;
+
+    /// <summary>See <see cref="LazyFlags"/>: carries and deltas.</summary>
+    public ulong FlagAux;
+
+    /// <summary>All other bits of RFLAGS, the arithmetic ones zero.</summary>
+    public ulong SystemFlags;
+
+    /// <summary>The translation buffer of the current privilege; see <see cref="TranslationBuffer"/>.</summary>
+    public TlbEntry* Tlb;
+
+    /// <summary>Bits of <see cref="Hypervisor.Engine.Processor.Attention"/>; other threads set them atomically.</summary>
+    public int Attention;
+
+    /// <summary>Current privilege level.</summary>
+    public int Cpl;
+
+    /// <summary>RIP where the next block starts; valid between blocks.</summary>
+    public ulong Rip;
+
+    /// <summary>RIP at which interrupts are still held back by STI or a load of SS; all ones for none.</summary>
+    public ulong ShadowRip;
+
+    /// <summary>Instructions retired.</summary>
+    public ulong Retired;
+
+    /// <summary>Segment registers in encoding order: ES, CS, SS, DS, FS, GS, then LDTR and TR.</summary>
+    public SegmentFile Segments;
+
+    /// <summary>Descriptor-table registers.</summary>
+    public ulong GdtBase, IdtBase;
+
+    /// <summary>Limits of the descriptor tables in bytes.</summary>
+    public uint GdtLimit, IdtLimit;
+
+    /// <summary>Control registers and EFER.</summary>
+    public ulong Cr0, Cr2, Cr3, Cr4, Efer;
+
+    /// <summary>XCR0.</summary>
+    public ulong Xcr0;
+
+    /// <summary>Debug registers 0 to 7 (4 and 5 unused).</summary>
+    public fixed ulong Debug[8];
+
+    /// <summary>MXCSR.</summary>
+    public uint Mxcsr;
+
+    /// <summary>x87 control word, status word (with TOP), full tag bits (bit n set: physical register n is in use), last opcode.</summary>
+    public ushort X87Control, X87Status, X87Valid, X87Opcode;
+
+    /// <summary>x87 last instruction and data pointers.</summary>
+    public ulong X87InstructionPointer, X87DataPointer;
+
+    /// <summary>The eight physical x87 registers; MMX register n is the mantissa of physical register n.</summary>
+    public X87File X87;
+
+    /// <summary>Sixteen vector registers of 32 bytes; the low half is XMM.</summary>
+    public VectorFile Vectors;
+}
+
+/// <summary>An x87 register: 64-bit significand with explicit integer bit, sign and biased exponent.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct X87Register
+{
+    public ulong Mantissa;
+    public ushort SignExponent;
+    private readonly ushort _padding0;
+    private readonly uint _padding1;
+}
+
+/// <summary>The x87 register file.</summary>
+[InlineArray(8)]
+internal struct X87File
+{
+    private X87Register _first;
+}
+
+/// <summary>The vector register file, in units of 16 bytes: XMM n is element 2n, the upper half of YMM n element 2n+1.</summary>
+[InlineArray(32)]
+internal struct VectorFile
+{
+    private System.Runtime.Intrinsics.Vector128<byte> _first;
+}
+
+/// <summary>The segment registers with their hidden parts.</summary>
+[InlineArray(8)]
+internal struct SegmentFile
+{
+    private SegmentState _first;
+}
