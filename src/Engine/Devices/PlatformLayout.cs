@@ -36,8 +36,8 @@ public static class PlatformLayout
     /// <summary>The local APIC's registers, one page; also the destination of message-signalled interrupts.</summary>
     public const ulong LocalApicBase = 0xFEE0_0000;
 
-    /// <summary>Window for 64-bit PCI memory BARs, above all memory.</summary>
-    public const ulong PciMmio64Base = 0x80_0000_0000;
+    /// <summary>Window for 64-bit PCI memory BARs, above all memory and within the 39 address bits that every x86-64 host has.</summary>
+    public const ulong PciMmio64Base = 0x70_0000_0000;
 
     /// <summary>Size of the 64-bit window: 64 GB.</summary>
     public const ulong PciMmio64Size = 0x10_0000_0000;
