@@ -14,6 +14,9 @@ public sealed record PartitionOptions
 
     /// <summary>Feature level shown by CPUID: null is the backend's own default. "x86-64-v1", "v2", "v3".</summary>
     public string? ProcessorModel { get; init; }
+
+    /// <summary>Cores a virtual socket, as CPUID shows it. Counts other than powers of two are shown as sockets of one core.</summary>
+    public int CoresPerSocket { get; init; } = 1;
 }
 
 /// <summary>Makes partitions of one backend.</summary>
