@@ -1,0 +1,294 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using Hypervisor.Engine.Memory;
+
+namespace Hypervisor.Engine.Devices.Virtio;
+
+/// <summary>What <see cref="VirtQueue.TryPop"/> found.</summary>
+public enum PopResult
+{
+    /// <summary>The driver has made nothing available.</summary>
+    Empty,
+    /// <summary>The chain is filled.</summary>
+    Chain,
+    /// <summary>The ring is nonsense; the queue yields nothing more until the device is reset.</summary>
+    Broken,
+}
+
+/// <summary>
+/// The device's side of a split virtqueue (virtio 1.2, 2.7). The rings lie in guest memory and every value in them is copied before
+/// it is checked and used. Not synchronised: a device guards each queue with a lock of its own. Nothing here allocates or throws.
+/// </summary>
+public sealed unsafe class VirtQueue
+{
+    /// <summary>Most segments of a request, direct or indirect; bounds the time a hostile chain can take.</summary>
+    public const int MaxSegments = 1024;
+
+    private const ushort FlagNext = 1, FlagWrite = 2, FlagIndirect = 4;
+    private const ushort AvailNoInterrupt = 1, UsedNoNotify = 1;
+    private const int DescriptorSize = 16;
+
+    private readonly GuestMemory _memory;
+    private byte* _descriptors, _available, _used;
+    private ushort _size;
+    private ushort _nextAvailable, _nextUsed, _published;
+    private bool _indirect, _eventIndex, _active, _broken;
+
+    internal VirtQueue(GuestMemory memory, int index, ushort maxSize)
+    {
+        if (!BitOperations.IsPow2(maxSize) || maxSize > MaxSegments)
+        {
+            throw new ArgumentException($"A queue size of {maxSize} is not a power of two up to {MaxSegments}.");
+        }
+
+        (_memory, Index, MaxSize) = (memory, index, maxSize);
+        Reset();
+    }
+
+    /// <summary>Index in the device.</summary>
+    public int Index { get; }
+
+    /// <summary>Most descriptors.</summary>
+    public ushort MaxSize { get; }
+
+    /// <summary>The device may use the queue: the driver enabled it and set DRIVER_OK.</summary>
+    public bool IsActive => _active;
+
+    /// <summary>Why the queue broke, a phrase for a person; null while it has not.</summary>
+    public string? BrokenReason { get; private set; }
+
+    /// <summary>Descriptors the driver asked for.</summary>
+    internal ushort ConfiguredSize { get; set; }
+
+    /// <summary>Guest-physical address of the descriptor table.</summary>
+    internal ulong DescriptorAddress { get; set; }
+
+    /// <summary>Guest-physical address of the driver area, the available ring.</summary>
+    internal ulong DriverAddress { get; set; }
+
+    /// <summary>Guest-physical address of the device area, the used ring.</summary>
+    internal ulong DeviceAddress { get; set; }
+
+    /// <summary>The driver's queue_enable.</summary>
+    internal bool Enabled { get; set; }
+
+    /// <summary>Requests that wait to be popped.</summary>
+    public int Available => _active && !_broken ? (ushort)(Volatile.Read(ref U16(_available, 2)) - _nextAvailable) : 0;
+
+    /// <summary>Back to power-on: disabled and forgotten.</summary>
+    internal void Reset()
+    {
+        _active = _broken = Enabled = false;
+        BrokenReason = null;
+        ConfiguredSize = MaxSize;
+        DescriptorAddress = DriverAddress = DeviceAddress = 0;
+        _descriptors = _available = _used = null;
+        _nextAvailable = _nextUsed = _published = 0;
+    }
+
+    /// <summary>Validates what the driver programmed and starts the queue; false when it cannot be used.</summary>
+    internal bool TryActivate(bool indirect, bool eventIndex)
+    {
+        uint size = ConfiguredSize;
+        if (!BitOperations.IsPow2(size) || size > MaxSize
+            || (DescriptorAddress & 15) != 0 || (DriverAddress & 1) != 0 || (DeviceAddress & 3) != 0
+            || !_memory.TryGetPointer(DescriptorAddress, size * DescriptorSize, forWriting: false, out nint descriptors)
+            || !_memory.TryGetPointer(DriverAddress, 6 + (2 * size), forWriting: false, out nint available)
+            || !_memory.TryGetPointer(DeviceAddress, 6 + (8 * size), forWriting: true, out nint used))
+        {
+            Break("its rings do not lie in guest memory as virtio requires");
+            return false;
+        }
+
+        // SAFETY: the three areas were validated for this size; guest memory outlives its devices, which are reset or disposed first.
+        _descriptors = (byte*)descriptors;
+        _available = (byte*)available;
+        _used = (byte*)used;
+        (_size, _indirect, _eventIndex) = ((ushort)size, indirect, eventIndex);
+        _active = true;
+        return true;
+    }
+
+    /// <summary>Takes the next request. The chain's former content is lost in any case.</summary>
+    public PopResult TryPop(DescriptorChain chain)
+    {
+        chain.Clear();
+        if (!_active || _broken)
+        {
+            return _broken ? PopResult.Broken : PopResult.Empty;
+        }
+
+        // The acquire pairs with the driver's barrier between filling the ring and moving idx (2.7.13.3).
+        int waiting = (ushort)(Volatile.Read(ref U16(_available, 2)) - _nextAvailable);
+        if (waiting == 0)
+        {
+            return PopResult.Empty;
+        }
+
+        if (waiting > _size)
+        {
+            return Break("the available index ran ahead of the ring");
+        }
+
+        ushort head = Volatile.Read(ref U16(_available, 4 + (2 * (_nextAvailable & (_size - 1)))));
+        _nextAvailable++;
+        chain.Head = head;
+        return Walk(chain, _descriptors, _size, head, inTable: false) ?? PopResult.Chain;
+    }
+
+    /// <summary>Puts the last popped request back, to be popped again. Only directly after its pop.</summary>
+    public void UndoPop() => _nextAvailable--;
+
+    /// <summary>Hands a request back. The driver sees it with the next <see cref="Publish"/>.</summary>
+    /// <param name="head"><see cref="DescriptorChain.Head"/>.</param>
+    /// <param name="written">Bytes written to its writable segments, counted from the first on.</param>
+    public void Push(ushort head, uint written)
+    {
+        if (!_active)
+        {
+            return;
+        }
+
+        byte* element = _used + 4 + (8 * (_nextUsed & (_size - 1)));
+        Unsafe.Write(element, (uint)head);
+        Unsafe.Write(element + 4, written);
+        _nextUsed++;
+    }
+
+    /// <summary>
+    /// Makes all pushed requests visible to the driver. True when it wants to be interrupted for them (2.7.7 and 2.7.10): the device
+    /// then signals the queue, after it let go of its lock if it likes.
+    /// </summary>
+    public bool Publish()
+    {
+        ushort from = _published, to = _nextUsed;
+        if (!_active || from == to)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref U16(_used, 2), to);
+        _published = to;
+        _memory.NotifyWritten(DeviceAddress, 6 + (8ul * _size));
+
+        // idx must be visible before the driver's wish is read, or both sides could wait for each other.
+        Interlocked.MemoryBarrier();
+        if (!_eventIndex)
+        {
+            return (Volatile.Read(ref U16(_available, 0)) & AvailNoInterrupt) == 0;
+        }
+
+        ushort usedEvent = Volatile.Read(ref U16(_available, 4 + (2 * _size)));
+        return (ushort)(to - usedEvent - 1) < (ushort)(to - from);
+    }
+
+    /// <summary>Asks the driver not to notify of new requests: the device looks by itself. A hint; notifications may still come.</summary>
+    public void DisableNotifications()
+    {
+        // With EVENT_IDX the event index simply stays behind.
+        if (_active && !_eventIndex)
+        {
+            Volatile.Write(ref U16(_used, 0), UsedNoNotify);
+            _memory.NotifyWritten(DeviceAddress, 2);
+        }
+    }
+
+    /// <summary>Asks the driver to notify of the next request. True when there is one already: look again before going to sleep.</summary>
+    public bool EnableNotifications()
+    {
+        if (!_active || _broken)
+        {
+            return false;
+        }
+
+        if (_eventIndex)
+        {
+            Volatile.Write(ref U16(_used, 4 + (8 * _size)), _nextAvailable);
+            _memory.NotifyWritten(DeviceAddress + 4 + (8ul * _size), 2);
+        }
+        else
+        {
+            Volatile.Write(ref U16(_used, 0), 0);
+            _memory.NotifyWritten(DeviceAddress, 2);
+        }
+
+        // The wish must be visible before idx is read again.
+        Interlocked.MemoryBarrier();
+        return Volatile.Read(ref U16(_available, 2)) != _nextAvailable;
+    }
+
+    /// <summary>Declares the queue unusable, for a request that the device itself finds malformed beyond answering.</summary>
+    public PopResult Break(string reason)
+    {
+        _broken = true;
+        BrokenReason ??= reason;
+        return PopResult.Broken;
+    }
+
+    // Null when the chain is complete. Each descriptor is copied once, then checked: the guest may rewrite it meanwhile.
+    private PopResult? Walk(DescriptorChain chain, byte* table, uint count, uint index, bool inTable)
+    {
+        uint limit = inTable ? MaxSegments : count;
+        for (uint steps = 0; ; steps++)
+        {
+            if (index >= count)
+            {
+                return Break("a descriptor index lies outside its table");
+            }
+
+            if (steps >= limit)
+            {
+                return Break("a descriptor chain is a loop or too long");
+            }
+
+            byte* descriptor = table + (index * DescriptorSize);
+            ulong address = Unsafe.ReadUnaligned<ulong>(descriptor);
+            ulong rest = Volatile.Read(ref Unsafe.AsRef<ulong>(descriptor + 8));
+            uint length = (uint)rest;
+            ushort flags = (ushort)(rest >> 32), next = (ushort)(rest >> 48);
+
+            if ((flags & FlagIndirect) != 0)
+            {
+                return inTable || !_indirect || (flags & FlagNext) != 0
+                    ? Break("an indirect descriptor stands where none may")
+                    : WalkIndirect(chain, address, length);
+            }
+
+            // An empty segment is pointless but harmless; it has no address worth checking.
+            if (length != 0)
+            {
+                bool writable = (flags & FlagWrite) != 0;
+                if (!_memory.TryGetPointer(address, length, writable, out nint pointer))
+                {
+                    return Break("a descriptor points outside guest memory");
+                }
+
+                if (!chain.TryAdd(new GuestSegment(address, pointer, length), writable))
+                {
+                    return Break("a descriptor chain is out of order or exceeds 4 GB");
+                }
+            }
+
+            if ((flags & FlagNext) == 0)
+            {
+                return null;
+            }
+
+            index = next;
+        }
+    }
+
+    private PopResult? WalkIndirect(DescriptorChain chain, ulong address, uint length)
+    {
+        if (length == 0 || length % DescriptorSize != 0 || !_memory.TryGetPointer(address, length, forWriting: false, out nint table))
+        {
+            return Break("an indirect table is no table in guest memory");
+        }
+
+        // SAFETY: the whole table was validated; at most 65536 entries can be named by a 16-bit next field.
+        return Walk(chain, (byte*)table, Math.Min(length / DescriptorSize, 65536), 0, inTable: true);
+    }
+
+    // SAFETY (all callers): offset lies in the area that TryActivate validated for _size descriptors.
+    private static ref ushort U16(byte* area, int offset) => ref Unsafe.AsRef<ushort>(area + offset);
+}
