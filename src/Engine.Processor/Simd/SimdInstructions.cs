@@ -15,7 +15,6 @@ internal static unsafe partial class SimdInstructions
         RegisterLanes(table);
         RegisterFloat(table);
         RegisterConversions(table);
-        RegisterMmx(table);
         RegisterState(table);
     }
 
