@@ -1,3 +1,4 @@
+using Hypervisor.Engine.Devices;
 using Hypervisor.Engine.Memory;
 
 namespace Hypervisor.Engine.Boot;
@@ -18,7 +19,8 @@ public enum MemoryRangeType : uint
 public readonly record struct MemoryRange(ulong Address, ulong Bytes, MemoryRangeType Type);
 
 /// <summary>
-/// The guest-physical address space of a machine. Memory lies below <see cref="EcamBase"/> and, what does not fit there, from 4 GB on.
+/// Where a machine's memory lies in the address map of <see cref="PlatformLayout"/>: below 3 GB and, what does not fit there, from
+/// 4 GB on.
 /// </summary>
 public sealed class MemoryLayout
 {
@@ -40,37 +42,13 @@ public sealed class MemoryLayout
     /// <summary>1 MB.</summary>
     public const ulong HighMemoryStart = 0x100000;
 
-    /// <summary>Memory-mapped PCI configuration space: 256 buses of 1 MB (PCI Express Base Specification, 7.2.2).</summary>
-    public const ulong EcamBase = 0xB0000000;
-
-    /// <summary>Length of the ECAM window.</summary>
-    public const ulong EcamBytes = 0x10000000;
-
-    /// <summary>Window for 32-bit memory BARs. Holds SeaBIOS's own choice, E0000000h to FEC00000h.</summary>
-    public const ulong Mmio32Base = 0xC0000000;
-
-    /// <summary>Length of the window for 32-bit memory BARs, up to the I/O APIC.</summary>
-    public const ulong Mmio32Bytes = IoApicBase - Mmio32Base;
-
-    /// <summary>I/O APIC registers.</summary>
-    public const ulong IoApicBase = 0xFEC00000;
-
-    /// <summary>Local APIC registers.</summary>
-    public const ulong LocalApicBase = 0xFEE00000;
-
-    /// <summary>4 GB.</summary>
-    public const ulong FourGigabytes = 0x1_0000_0000;
-
-    private const ulong Gigabyte = 1ul << 30;
-    private const ulong LowestMmio64Base = 32 * Gigabyte;
-
     /// <summary>Lays out a machine.</summary>
     /// <param name="memoryBytes">Guest memory, at least 2 MB, whole megabytes.</param>
     public MemoryLayout(ulong memoryBytes)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(memoryBytes, 2ul << 20);
         MemoryBytes = memoryBytes;
-        LowMemoryTop = Math.Min(memoryBytes, EcamBase);
+        LowMemoryTop = Math.Min(memoryBytes, PlatformLayout.LowMemoryTop);
         HighMemoryBytes = memoryBytes - LowMemoryTop;
     }
 
@@ -84,13 +62,7 @@ public sealed class MemoryLayout
     public ulong HighMemoryBytes { get; }
 
     /// <summary>First address above all memory from 4 GB on; 4 GB when there is none.</summary>
-    public ulong HighMemoryTop => FourGigabytes + HighMemoryBytes;
-
-    /// <summary>Window for 64-bit memory BARs: above memory, aligned so that processors of 36 physical bits reach it on small machines.</summary>
-    public ulong Mmio64Base => Math.Max(LowestMmio64Base, (HighMemoryTop + Mmio64Bytes - 1) / Mmio64Bytes * Mmio64Bytes);
-
-    /// <summary>Length of the window for 64-bit memory BARs.</summary>
-    public static ulong Mmio64Bytes => 16 * Gigabyte;
+    public ulong HighMemoryTop => PlatformLayout.HighMemoryBase + HighMemoryBytes;
 
     /// <summary>Adds the machine's memory.</summary>
     public void AddBlocks(GuestMemory memory)
@@ -101,7 +73,7 @@ public sealed class MemoryLayout
         memory.AddBlock(HighMemoryStart, LowMemoryTop - HighMemoryStart);
         if (HighMemoryBytes != 0)
         {
-            memory.AddBlock(FourGigabytes, HighMemoryBytes);
+            memory.AddBlock(PlatformLayout.HighMemoryBase, HighMemoryBytes);
         }
     }
 
@@ -114,11 +86,11 @@ public sealed class MemoryLayout
             new(LowMemoryEnd, VgaHoleBase - LowMemoryEnd, MemoryRangeType.Reserved),
             new(AcpiTablesBase, AcpiTablesBytes, MemoryRangeType.Reserved),
             new(HighMemoryStart, LowMemoryTop - HighMemoryStart, MemoryRangeType.Usable),
-            new(EcamBase, EcamBytes, MemoryRangeType.Reserved),
+            new(PlatformLayout.EcamBase, PlatformLayout.EcamSize, MemoryRangeType.Reserved),
         ];
         if (HighMemoryBytes != 0)
         {
-            map.Add(new(FourGigabytes, HighMemoryBytes, MemoryRangeType.Usable));
+            map.Add(new(PlatformLayout.HighMemoryBase, HighMemoryBytes, MemoryRangeType.Usable));
         }
 
         return map;

@@ -1,4 +1,3 @@
-using Hypervisor.Engine.Boot;
 using Hypervisor.Engine.Devices.Serial;
 
 namespace Hypervisor.Engine.Devices.Acpi;
@@ -10,13 +9,12 @@ internal static class DifferentiatedDescription
     public const byte SoftOffSleepType = 5;
 
     private const int PciDevices = 32, PciPins = 4;
-    private const ushort ConfigPort = 0xCF8, ConfigPortEnd = 0xCFF;
     private const ushort RtcPort = 0x70;
     private const int RtcIrq = 8;
 
     public static byte[] Build(AcpiPlatform platform) => Aml.Join(
         Aml.Name("\\_S5", Aml.Package(Aml.Integer(SoftOffSleepType), Aml.Integer(SoftOffSleepType), Aml.Integer(0), Aml.Integer(0))),
-        Aml.Scope("\\_SB", Aml.Join(Processors(platform)), HostBridge(platform), Motherboard(), Rtc(), SerialPorts(platform)));
+        Aml.Scope("\\_SB", Aml.Join(Processors(platform)), HostBridge(), Motherboard(), Rtc(), SerialPorts(platform)));
 
     private static byte[][] Processors(AcpiPlatform platform) =>
         [.. Enumerable.Range(0, platform.ProcessorCount).Select(index => Aml.Device(
@@ -24,27 +22,26 @@ internal static class DifferentiatedDescription
             Aml.Name("_HID", Aml.Text("ACPI0007")),
             Aml.Name("_UID", Aml.Integer((ulong)index))))];
 
-    private static byte[] HostBridge(AcpiPlatform platform)
-    {
-        ulong window = platform.Layout.Mmio64Base;
-        return Aml.Device(
-            "PCI0",
-            Aml.Name("_HID", Aml.EisaId("PNP0A08")),
-            Aml.Name("_CID", Aml.EisaId("PNP0A03")),
-            Aml.Name("_UID", Aml.Integer(0)),
-            Aml.Name("_SEG", Aml.Integer(0)),
-            Aml.Name("_BBN", Aml.Integer(0)),
-            Aml.Name("_CRS", AmlResource.Template(
-                AmlResource.Word(AmlResource.AddressSpace.BusNumbers, 0, 255),
-                AmlResource.Ports(ConfigPort, ConfigPortEnd - ConfigPort + 1),
-                AmlResource.Word(AmlResource.AddressSpace.Io, 0, ConfigPort - 1),
-                AmlResource.Word(AmlResource.AddressSpace.Io, ConfigPortEnd + 1, ushort.MaxValue),
-                AmlResource.DoubleWordMemory((uint)MemoryLayout.Mmio32Base, (uint)(MemoryLayout.Mmio32Base + MemoryLayout.Mmio32Bytes - 1)),
-                AmlResource.QuadWordMemory(window, window + MemoryLayout.Mmio64Bytes - 1))),
-            Aml.Name("_PRT", InterruptRouting()),
-            // _OSC (ACPI 6.5, 6.2.11) grants what the system asks for: behind it there is nothing that firmware would keep for itself.
-            Aml.Method("_OSC", 4, Aml.Return(Aml.Argument(3))));
-    }
+    private static byte[] HostBridge() => Aml.Device(
+        "PCI0",
+        Aml.Name("_HID", Aml.EisaId("PNP0A08")),
+        Aml.Name("_CID", Aml.EisaId("PNP0A03")),
+        Aml.Name("_UID", Aml.Integer(0)),
+        Aml.Name("_SEG", Aml.Integer(0)),
+        Aml.Name("_BBN", Aml.Integer(0)),
+        Aml.Name("_CRS", AmlResource.Template(
+            AmlResource.Word(AmlResource.AddressSpace.BusNumbers, 0, 255),
+            AmlResource.Ports(PlatformLayout.PciConfigPort, PlatformLayout.PciConfigPortCount),
+            AmlResource.Word(AmlResource.AddressSpace.Io, 0, PlatformLayout.PciConfigPort - 1),
+            AmlResource.Word(AmlResource.AddressSpace.Io, PlatformLayout.PciConfigPort + PlatformLayout.PciConfigPortCount, ushort.MaxValue),
+            AmlResource.DoubleWordMemory((uint)PlatformLayout.PciMmioLowBase, Last(PlatformLayout.PciMmioLowBase, PlatformLayout.PciMmioLowSize)),
+            AmlResource.DoubleWordMemory((uint)PlatformLayout.PciMmioHighBase, Last(PlatformLayout.PciMmioHighBase, PlatformLayout.PciMmioHighSize)),
+            AmlResource.QuadWordMemory(PlatformLayout.PciMmio64Base, PlatformLayout.PciMmio64Base + PlatformLayout.PciMmio64Size - 1))),
+        Aml.Name("_PRT", InterruptRouting()),
+        // _OSC (ACPI 6.5, 6.2.11) grants what the system asks for: behind it there is nothing that firmware would keep for itself.
+        Aml.Method("_OSC", 4, Aml.Return(Aml.Argument(3))));
+
+    private static uint Last(ulong first, ulong bytes) => (uint)(first + bytes - 1);
 
     private static byte[] InterruptRouting()
     {
@@ -58,7 +55,7 @@ internal static class DifferentiatedDescription
                     Aml.Integer(((uint)device << 16) | AnyFunction),
                     Aml.Integer((ulong)pin),
                     Aml.Integer(0),
-                    Aml.Integer((ulong)AcpiPlatform.PciInterrupt(device, pin))));
+                    Aml.Integer((ulong)PlatformLayout.PciInterruptGsi(device, pin))));
             }
         }
 
@@ -71,7 +68,7 @@ internal static class DifferentiatedDescription
         Aml.Name("_HID", Aml.EisaId("PNP0C02")),
         Aml.Name("_UID", Aml.Integer(0)),
         Aml.Name("_CRS", AmlResource.Template(
-            AmlResource.FixedMemory((uint)MemoryLayout.EcamBase, (uint)MemoryLayout.EcamBytes),
+            AmlResource.FixedMemory((uint)PlatformLayout.EcamBase, (uint)PlatformLayout.EcamSize),
             AmlResource.Ports(AcpiPlatform.PowerManagementPort, AcpiPowerManagement.PortCount))));
 
     private static byte[] Rtc() => Aml.Device(

@@ -1,4 +1,3 @@
-using Hypervisor.Engine.Boot;
 using Hypervisor.Engine.Devices.Platform;
 
 namespace Hypervisor.Engine.Devices.Acpi;
@@ -73,13 +72,13 @@ internal static class FixedTables
         const byte IsaBus = 0, IoApicId = 0, TimerIrq = 0, TimerInput = 2, AllProcessors = 0xFF, NmiInput = 1;
         const ushort ActiveHigh = 1, LevelTriggered = 3 << 2, AsTheBus = 0;
 
-        var table = new AcpiTable("APIC", 5).UInt32((uint)MemoryLayout.LocalApicBase).UInt32(PcatCompatible);
+        var table = new AcpiTable("APIC", 5).UInt32((uint)PlatformLayout.LocalApicBase).UInt32(PcatCompatible);
         for (int index = 0; index < platform.ProcessorCount; index++)
         {
             table.Byte(LocalApic).Byte(8).Byte((byte)index).Byte((byte)index).UInt32(Enabled);
         }
 
-        table.Byte(IoApic).Byte(12).Byte(IoApicId).Byte(0).UInt32((uint)MemoryLayout.IoApicBase).UInt32(0);
+        table.Byte(IoApic).Byte(12).Byte(IoApicId).Byte(0).UInt32((uint)PlatformLayout.IoApicBase).UInt32(0);
         table.Byte(SourceOverride).Byte(10).Byte(IsaBus).Byte(TimerIrq).UInt32(TimerInput).UInt16(AsTheBus);
         table.Byte(SourceOverride).Byte(10).Byte(IsaBus).Byte(AcpiPlatform.SystemControlInterrupt)
             .UInt32(AcpiPlatform.SystemControlInterrupt).UInt16(ActiveHigh | LevelTriggered);
@@ -89,5 +88,5 @@ internal static class FixedTables
 
     /// <summary>MCFG (PCI Firmware Specification 3.3, 4.1.2).</summary>
     public static byte[] ConfigurationSpace() =>
-        new AcpiTable("MCFG", 1).Zeros(8).UInt64(MemoryLayout.EcamBase).UInt16(0).Byte(0).Byte(255).UInt32(0).Build();
+        new AcpiTable("MCFG", 1).Zeros(8).UInt64(PlatformLayout.EcamBase).UInt16(0).Byte(0).Byte(255).UInt32(0).Build();
 }

@@ -1,12 +1,13 @@
 namespace Hypervisor.Engine.Devices.Platform;
 
 /// <summary>
-/// The reset ports of a PC: the reset control register at CF9h (Intel ICH9 data sheet, 13.7.5), fast reset in port 92h, and the pulse of the
-/// keyboard controller's reset line by command FEh at 64h. There is no keyboard controller otherwise: its status reads as absent.
+/// The reset ports of a PC beside the reset control register, which lies amid the PCI configuration ports: fast reset in port 92h, and the
+/// pulse of the keyboard controller's reset line by command FEh at 64h. There is no keyboard controller otherwise: its status reads as
+/// absent.
 /// </summary>
 public sealed class ResetControl
 {
-    /// <summary>Port of the reset control register.</summary>
+    /// <summary>Port of the reset control register (Intel ICH9 data sheet, 13.7.5).</summary>
     public const ushort Port = 0xCF9;
 
     /// <summary>Value that resets the whole machine.</summary>
@@ -18,32 +19,8 @@ public sealed class ResetControl
     public ResetControl(MachineBus bus, IMachineControl machine)
     {
         ArgumentNullException.ThrowIfNull(bus);
-        bus.MapPorts(Port, 1, new ResetRegister(machine));
         bus.MapPorts(SystemControlPortA, 1, new SystemControl(machine));
         bus.MapPorts(KeyboardCommandPort, 1, new KeyboardCommand(machine));
-    }
-
-    private sealed class ResetRegister(IMachineControl machine) : BytePortDevice
-    {
-        private const byte ResetProcessor = 4, Stored = 0x0A;
-        private volatile byte _value;
-
-        protected override byte ReadByte(ushort offset) => offset == 0 ? _value : byte.MaxValue;
-
-        protected override void WriteByte(ushort offset, byte value)
-        {
-            if (offset != 0)
-            {
-                return;
-            }
-
-            // The rising edge of bit 2 resets; the others say how.
-            _value = (byte)(value & Stored);
-            if ((value & ResetProcessor) != 0)
-            {
-                machine.RequestReset("reset register CF9h");
-            }
-        }
     }
 
     private sealed class SystemControl(IMachineControl machine) : BytePortDevice
