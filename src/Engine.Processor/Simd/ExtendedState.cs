@@ -29,7 +29,7 @@ internal static unsafe class ExtendedState
     public static ulong InUse(CpuState* state)
     {
         ulong inUse = 0;
-        if (state->X87Control != 0x37F || state->X87Status != 0 || state->X87Valid != 0 || state->X87Opcode != 0
+        if (state->X87Control != X87State.InitialControl || state->X87Status != 0 || state->X87Valid != 0 || state->X87Opcode != 0
             || state->X87InstructionPointer != 0 || state->X87DataPointer != 0 || HasX87Contents(state))
         {
             inUse |= X87;
@@ -50,12 +50,7 @@ internal static unsafe class ExtendedState
     /// <summary>FNINIT and cleared registers.</summary>
     public static void ResetX87(CpuState* state)
     {
-        state->X87Control = 0x37F;
-        state->X87Status = 0;
-        state->X87Valid = 0;
-        state->X87Opcode = 0;
-        state->X87InstructionPointer = 0;
-        state->X87DataPointer = 0;
+        X87State.Initialize(state);
         state->X87 = default;
     }
 
@@ -83,9 +78,8 @@ internal static unsafe class ExtendedState
     /// <summary>Takes bytes 0–23 and 32–159.</summary>
     public static void LoadX87(CpuState* state, byte* area, bool wide)
     {
-        // Bit 6 of the control word always reads as one.
-        state->X87Control = (ushort)((*(ushort*)area & 0x1F7F) | 0x40);
         state->X87Status = *(ushort*)(area + 2);
+        X87State.SetControl(state, *(ushort*)area);
         state->X87Valid = area[4];
         state->X87Opcode = (ushort)(*(ushort*)(area + 6) & 0x7FF);
         state->X87InstructionPointer = wide ? *(ulong*)(area + 8) : *(uint*)(area + 8);
@@ -97,10 +91,6 @@ internal static unsafe class ExtendedState
             register.Mantissa = *(ulong*)(area + X87Offset + (number * 16));
             register.SignExponent = *(ushort*)(area + X87Offset + (number * 16) + 8);
         }
-
-        // ES and B say that an unmasked exception is pending, whatever the image says.
-        uint pending = state->X87Status & ~(uint)state->X87Control & (uint)FloatExceptions.All;
-        state->X87Status = (ushort)((state->X87Status & 0x7F7F) | (pending != 0 ? 0x8080 : 0));
     }
 
     /// <summary>Fills MXCSR and its mask of valid bits.</summary>
