@@ -1,0 +1,77 @@
+using System.Buffers.Binary;
+using System.ComponentModel;
+using System.Net.NetworkInformation;
+using System.Net.Sockets;
+using Hypervisor.Engine.Network.Protocols;
+
+namespace Hypervisor.Engine.Network.UserMode;
+
+/// <summary>
+/// Answers echo requests: those to the network's own addresses itself, others after the host's echo was answered. Where the host
+/// lets an unprivileged process send none, those stay unanswered.
+/// </summary>
+internal sealed class IcmpRelay(NetworkCore core, HostPolicy policy)
+{
+    private const int MaximumUnderWay = 32;
+    private const int MaximumData = 32 * 1024;
+    private const int TimeoutMilliseconds = 10_000;
+
+    private int _underWay;
+
+    /// <summary>Takes an ICMP packet; under the network's lock.</summary>
+    /// <returns>False when it is malformed, refused or of no interest.</returns>
+    public bool Receive(in Ipv4Packet packet, MacAddress guestMac)
+    {
+        var message = packet.Payload;
+        if (message.Length < IcmpMessage.HeaderLength || message[0] != IcmpMessage.EchoRequest || message[1] != 0
+            || !InternetChecksum.IsValid(InternetChecksum.Add(0, message)))
+        {
+            return false;
+        }
+
+        uint identifierAndSequence = BinaryPrimitives.ReadUInt32BigEndian(message[4..]);
+        var data = message[IcmpMessage.HeaderLength..];
+        if (core.Subnet.IsOwn(packet.Destination))
+        {
+            IcmpMessage.SendEchoReply(core, guestMac, packet.Destination, packet.Source, identifierAndSequence, data);
+            return true;
+        }
+
+        if (data.Length > MaximumData || _underWay >= MaximumUnderWay || !policy.TryMap(packet.Destination, out uint target))
+        {
+            return false;
+        }
+
+        _underWay++;
+        _ = RelayAsync(guestMac, packet.Source, packet.Destination, target, identifierAndSequence, data.ToArray());
+        return true;
+    }
+
+    private async Task RelayAsync(MacAddress guestMac, uint guest, uint destination, uint target, uint identifierAndSequence, byte[] data)
+    {
+        // The guest's thread holds the network's lock: leave it.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        byte[]? answer = null;
+        try
+        {
+            using var ping = new Ping();
+            var reply = await ping.SendPingAsync(Ipv4Packet.ToAddress(target), TimeoutMilliseconds, data).ConfigureAwait(false);
+            answer = reply.Status == IPStatus.Success ? reply.Buffer : null;
+        }
+        catch (Exception e) when (e is PingException or SocketException or PlatformNotSupportedException or Win32Exception)
+        {
+            // Not permitted here, or no route: the guest gets no answer, as from a host that is silent.
+            answer = null;
+        }
+
+        lock (core.Gate)
+        {
+            _underWay--;
+            if (answer is not null && !core.IsDisposed)
+            {
+                IcmpMessage.SendEchoReply(core, guestMac, destination, guest, identifierAndSequence, answer);
+                core.Settle();
+            }
+        }
+    }
+}
