@@ -1,0 +1,81 @@
+using Hypervisor.Engine.Processor;
+
+namespace Hypervisor.Engine.Partitions.Software;
+
+/// <summary>
+/// What one processor is connected to: the partition's memory, its own local APIC, and the machine's bus behind both. One object a
+/// processor, because the APIC's page shows each its own.
+/// </summary>
+internal sealed unsafe class ProcessorBus(SoftwarePartition partition, IPartitionBus machine) : IMemoryBus, IPortBus
+{
+    private readonly PhysicalMemoryMap _map = partition.Memory;
+    private PhysicalMemoryMap.Range? _recent;
+
+    /// <summary>The processor's local APIC; set before it runs.</summary>
+    public LocalApic Apic { get; set; } = null!;
+
+    /// <inheritdoc/>
+    public byte* PageAttributeTable => _map.Attributes;
+
+    /// <inheritdoc/>
+    public ulong PageAttributeCount => _map.AttributeCount;
+
+    /// <summary>Forgets what was looked up: the map changed.</summary>
+    public void Forget() => _recent = null;
+
+    /// <inheritdoc/>
+    public byte* GetPage(ulong address, out bool writable)
+    {
+        var range = _recent;
+        if (range is null || !range.Contains(address))
+        {
+            range = _map.Find(address);
+            if (range is null)
+            {
+                writable = false;
+                return null;
+            }
+
+            _recent = range;
+        }
+
+        if (Apic.IsPageAt(address))
+        {
+            writable = false;
+            return null;
+        }
+
+        writable = range.Writable;
+        return (byte*)range.Host + (address - range.First);
+    }
+
+    /// <inheritdoc/>
+    public void CodePageWritten(ulong pageNumber) => partition.DropCode(pageNumber);
+
+    /// <inheritdoc/>
+    public void TrackedPageWritten(ulong pageNumber) => _map.Change(pageNumber, 0, PageAttributes.TrackWrites);
+
+    /// <inheritdoc/>
+    public ulong ReadMmio(ulong address, int size) => Apic.IsPageAt(address)
+        ? Apic.ReadPage(address & (LocalApic.PageBytes - 1), size)
+        : machine.ReadMmio(address, size);
+
+    /// <inheritdoc/>
+    public void WriteMmio(ulong address, int size, ulong value)
+    {
+        if (Apic.IsPageAt(address))
+        {
+            Apic.WritePage(address & (LocalApic.PageBytes - 1), size, value);
+        }
+        else
+        {
+            machine.WriteMmio(address, size, value);
+        }
+    }
+
+    /// <inheritdoc/>
+    public uint Read(ushort port, int size) => machine.ReadPort(port, size);
+
+    /// <inheritdoc/>
+    public void Write(ushort port, int size, uint value) => machine.WritePort(port, size, value);
+}
