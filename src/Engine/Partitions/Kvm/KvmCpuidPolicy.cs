@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.Intrinsics.X86;
 using Hypervisor.Engine.Native.Kvm;
 
 namespace Hypervisor.Engine.Partitions.Kvm;
@@ -45,6 +46,7 @@ internal sealed class KvmCpuidPolicy
         RemoveUnsupported(tscDeadline, architecturalCapabilities);
         KvmCpuidModels.Limit(_leaves, model);
         DescribeClocks(tscKilohertz);
+        DescribeBrand();
         OffersKvmClock = _leaves.Any(leaf => leaf.Function == KvmFeatures && (leaf.Eax & (1 | 1 << 3)) != 0);
     }
 
@@ -113,6 +115,22 @@ internal sealed class KvmCpuidPolicy
         // MWAIT, performance counters, RDT, SGX, trace, SVM, IBS, LWP, memory encryption, extended counters: absent.
         uint[] absent = [5, 0xA, 0xF, 0x10, 0x12, 0x14, 0x8000_000A, 0x8000_001B, 0x8000_001C, 0x8000_001F, 0x8000_0022];
         _leaves.RemoveAll(leaf => absent.Contains(leaf.Function));
+    }
+
+    /// <summary>The name of the host's processor, which some kernels leave out of their list.</summary>
+    private void DescribeBrand()
+    {
+        for (uint function = 0x8000_0002; function <= 0x8000_0004 && X86Base.IsSupported; function++)
+        {
+            Change(function, 0, (ref KvmCpuidEntry leaf) =>
+            {
+                if ((leaf.Eax | leaf.Ebx | leaf.Ecx | leaf.Edx) == 0)
+                {
+                    var (eax, ebx, ecx, edx) = X86Base.CpuId((int)leaf.Function, 0);
+                    (leaf.Eax, leaf.Ebx, leaf.Ecx, leaf.Edx) = ((uint)eax, (uint)ebx, (uint)ecx, (uint)edx);
+                }
+            });
+        }
     }
 
     private void DescribeClocks(uint tscKilohertz)
