@@ -1,0 +1,87 @@
+namespace Hypervisor.Engine.Inventory;
+
+/// <summary>Where a host keeps its state, and the names of the files in it.</summary>
+public sealed class HostFolder
+{
+    /// <summary>Environment variable that names the host folder.</summary>
+    public const string EnvironmentVariable = "HYPERVISOR_HOME";
+
+    /// <summary>Names a folder; nothing is made yet.</summary>
+    /// <param name="path">Any path; made absolute.</param>
+    public HostFolder(string path) => Root = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+
+    /// <summary>Absolute path of the folder.</summary>
+    public string Root { get; }
+
+    internal string Machines => Path.Combine(Root, "machines");
+
+    internal string EditLock => Path.Combine(Root, "inventory.lock");
+
+    internal string Events => Path.Combine(Root, "events.jsonl");
+
+    internal string OlderEvents => Path.Combine(Root, "events.1.jsonl");
+
+    internal string EventsLock => Path.Combine(Root, "events.lock");
+
+    /// <summary>Folder of one machine: its configuration, its lock, and disks that belong to it.</summary>
+    public string OfMachine(Guid id) => Path.Combine(Machines, id.ToString("D"));
+
+    internal string ConfigurationOf(Guid id) => Path.Combine(OfMachine(id), "machine.json");
+
+    internal string LockOf(Guid id) => Path.Combine(OfMachine(id), "machine.lock");
+
+    internal string HolderOf(Guid id) => Path.Combine(OfMachine(id), "holder.json");
+
+    /// <summary>
+    /// The folder to use: the path given, else <c>HYPERVISOR_HOME</c>, else <c>hypervisor</c> in the user's data folder
+    /// (<c>XDG_DATA_HOME</c> or <c>~/.local/share</c>; <c>LocalApplicationData</c> on Windows).
+    /// </summary>
+    public static HostFolder Resolve(string? path = null)
+    {
+        if (string.IsNullOrWhiteSpace(path))
+        {
+            path = Environment.GetEnvironmentVariable(EnvironmentVariable);
+        }
+
+        return new HostFolder(string.IsNullOrWhiteSpace(path) ? Path.Combine(UserData(), "hypervisor") : path);
+    }
+
+    /// <summary>Makes the folder, readable by its owner alone: consoles and disks of machines are private.</summary>
+    /// <exception cref="IOException">It cannot be made.</exception>
+    internal void Create()
+    {
+        if (Directory.Exists(Machines))
+        {
+            return;
+        }
+
+        CreatePrivate(Root);
+        CreatePrivate(Machines);
+    }
+
+    internal static void CreatePrivate(string folder)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(folder);
+        }
+        else
+        {
+            Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
+    }
+
+    private static string UserData()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            return Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData);
+        }
+
+        // XDG Base Directory specification: a relative value is invalid and to be ignored.
+        string? xdg = Environment.GetEnvironmentVariable("XDG_DATA_HOME");
+        return !string.IsNullOrEmpty(xdg) && Path.IsPathRooted(xdg)
+            ? xdg
+            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local", "share");
+    }
+}

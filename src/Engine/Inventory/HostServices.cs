@@ -1,0 +1,28 @@
+using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Partitions;
+
+namespace Hypervisor.Engine.Inventory;
+
+/// <summary>What a host needs of the machine it is on; a test gives its own.</summary>
+public sealed record HostServices
+{
+    /// <summary>Makes the factory of machines, once, when the first machine is powered on.</summary>
+    public required Func<IMachineFactory> CreateMachineFactory { get; init; }
+
+    /// <summary>Finds out which backends can run a guest here; costs a moment the first time.</summary>
+    public required Func<IReadOnlyList<BackendFinding>> FindBackends { get; init; }
+
+    /// <summary>Memory of the host (or of the container that this process is in), MB.</summary>
+    public int PhysicalMemoryMB { get; init; } = (int)Math.Min(int.MaxValue, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20);
+}
+
+/// <summary>What was found out about a backend.</summary>
+/// <param name="Backend">The backend.</param>
+/// <param name="IsUsable">It can be asked for by name.</param>
+/// <param name="IsDefault"><c>Auto</c> takes it.</param>
+/// <param name="Reason">What was found, for a person.</param>
+public sealed record BackendFinding(BackendKind Backend, bool IsUsable, bool IsDefault, string Reason)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Backend}: {(IsDefault ? "default" : IsUsable ? "usable" : "not usable")} ({Reason})";
+}
