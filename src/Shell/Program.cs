@@ -1,1 +1,3 @@
-return 0;
+using Hypervisor.Shell;
+
+return new ShellProgram(args).Run();

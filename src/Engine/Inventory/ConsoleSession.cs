@@ -19,6 +19,9 @@ public sealed class ConsoleSession
         set => Interlocked.Exchange(ref _searched, value);
     }
 
+    /// <summary>How far the console was shown in the terminal, so that a second visit does not show it all again.</summary>
+    public long ShownPosition { get; set; }
+
     /// <summary>How the run ended; null while it lasts.</summary>
     public MachineStop? Stop { get; private set; }
 

@@ -17,7 +17,7 @@ public sealed partial class HypervisorHost
     };
 
     /// <summary>Adapters for networks by name, with fresh addresses. <c>None</c> stands for no adapter; forwards go to the first.</summary>
-    /// <exception cref="MachineException">Forwards without an adapter to carry them.</exception>
+    /// <exception cref="InvalidConfigurationException">Forwards without an adapter to carry them.</exception>
     public IReadOnlyList<NetworkAdapterConfiguration> NewNetworkAdapters(IEnumerable<string> networks, IReadOnlyList<PortForward> forwards)
     {
         var taken = _store.Read().Machines
@@ -34,7 +34,7 @@ public sealed partial class HypervisorHost
         }
 
         return adapters.Count == 0 && forwards.Count > 0
-            ? throw new MachineException("A port forward needs a network adapter on the NAT network.")
+            ? throw new InvalidConfigurationException("A port forward needs a network adapter on the NAT network.")
             : adapters;
     }
 

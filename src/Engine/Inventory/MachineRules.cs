@@ -1,5 +1,3 @@
-using Hypervisor.Engine.Machines;
-
 namespace Hypervisor.Engine.Inventory;
 
 /// <summary>What a configuration must obey. Every refusal names the value, the rule and, where there is one, the way out.</summary>
@@ -26,33 +24,33 @@ internal static class MachineRules
     private static readonly char[] IllegalInNames = ['/', '\\', '%'];
 
     /// <summary>Checks what does not depend on the moment: the values themselves.</summary>
-    /// <exception cref="MachineException">A rule is broken.</exception>
+    /// <exception cref="InvalidConfigurationException">A rule is broken.</exception>
     public static void Check(VirtualMachineConfiguration machine, int physicalMemoryMB)
     {
         CheckName(machine.Name);
         if (machine.MemoryMB < MinMemoryMB)
         {
-            throw new MachineException($"{machine.MemoryMB} MB of memory is too little: a machine has at least {MinMemoryMB} MB.");
+            throw new InvalidConfigurationException($"{machine.MemoryMB} MB of memory is too little: a machine has at least {MinMemoryMB} MB.");
         }
 
         if (machine.MemoryMB > physicalMemoryMB)
         {
-            throw new MachineException($"{machine.MemoryMB} MB of memory is more than this host has ({physicalMemoryMB} MB).");
+            throw new InvalidConfigurationException($"{machine.MemoryMB} MB of memory is more than this host has ({physicalMemoryMB} MB).");
         }
 
         if (machine.NumCpu is < 1 or > MaxNumCpu)
         {
-            throw new MachineException($"{machine.NumCpu} virtual processors: a machine has 1 to {MaxNumCpu}.");
+            throw new InvalidConfigurationException($"{machine.NumCpu} virtual processors: a machine has 1 to {MaxNumCpu}.");
         }
 
         if (machine.CoresPerSocket < 1 || machine.NumCpu % machine.CoresPerSocket != 0)
         {
-            throw new MachineException($"{machine.CoresPerSocket} cores a socket do not divide {machine.NumCpu} virtual processors.");
+            throw new InvalidConfigurationException($"{machine.CoresPerSocket} cores a socket do not divide {machine.NumCpu} virtual processors.");
         }
 
         if (machine.Notes.Length > MaxNotesLength)
         {
-            throw new MachineException($"The notes have {machine.Notes.Length} characters; at most {MaxNotesLength} are kept.");
+            throw new InvalidConfigurationException($"The notes have {machine.Notes.Length} characters; at most {MaxNotesLength} are kept.");
         }
 
         CheckBoot(machine);
@@ -60,7 +58,7 @@ internal static class MachineRules
     }
 
     /// <summary>Checks what the files of a machine are now; they may have changed since it was made.</summary>
-    /// <exception cref="MachineException">A file is missing or is no file.</exception>
+    /// <exception cref="InvalidConfigurationException">A file is missing or is no file.</exception>
     public static void CheckFiles(VirtualMachineConfiguration machine)
     {
         CheckFile("kernel", machine.KernelPath);
@@ -73,30 +71,30 @@ internal static class MachineRules
     }
 
     /// <summary>Checks a name.</summary>
-    /// <exception cref="MachineException">Not a legal name.</exception>
+    /// <exception cref="InvalidConfigurationException">Not a legal name.</exception>
     public static void CheckName(string name)
     {
         if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength)
         {
-            throw new MachineException($"A machine's name has 1 to {MaxNameLength} characters; this one has {name?.Length ?? 0}.");
+            throw new InvalidConfigurationException($"A machine's name has 1 to {MaxNameLength} characters; this one has {name?.Length ?? 0}.");
         }
 
         if (name != name.Trim())
         {
-            throw new MachineException($"The name '{name}' begins or ends with a space.");
+            throw new InvalidConfigurationException($"The name '{name}' begins or ends with a space.");
         }
 
         foreach (char character in name)
         {
             if (char.IsControl(character) || IllegalInNames.Contains(character) || char.IsSurrogate(character) && !IsWellFormed(name))
             {
-                throw new MachineException($"The name '{Printable(name)}' has a character that names must not have: control characters, '/', '\\' and '%'.");
+                throw new InvalidConfigurationException($"The name '{Printable(name)}' has a character that names must not have: control characters, '/', '\\' and '%'.");
             }
         }
 
         if (name is "." or "..")
         {
-            throw new MachineException($"'{name}' is not a name for a machine.");
+            throw new InvalidConfigurationException($"'{name}' is not a name for a machine.");
         }
     }
 
@@ -109,17 +107,17 @@ internal static class MachineRules
     {
         if (machine.KernelPath is null && (machine.InitrdPath is not null || machine.KernelCommandLine is not null))
         {
-            throw new MachineException("An initial RAM disk or a kernel command line needs a kernel: give -KernelPath too.");
+            throw new InvalidConfigurationException("An initial RAM disk or a kernel command line needs a kernel: give -KernelPath too.");
         }
 
         if (machine.KernelPath is not null && machine.FirmwarePath is not null)
         {
-            throw new MachineException("A machine boots either a kernel (-KernelPath) or firmware (-FirmwarePath), not both.");
+            throw new InvalidConfigurationException("A machine boots either a kernel (-KernelPath) or firmware (-FirmwarePath), not both.");
         }
 
         if (machine.KernelCommandLine is { } line && (line.Length > MaxCommandLineLength || line.Contains('\0', StringComparison.Ordinal)))
         {
-            throw new MachineException($"The kernel command line is longer than {MaxCommandLineLength} characters or has a null character.");
+            throw new InvalidConfigurationException($"The kernel command line is longer than {MaxCommandLineLength} characters or has a null character.");
         }
     }
 
@@ -127,7 +125,7 @@ internal static class MachineRules
     {
         if (machine.Disks.Count > MaxDisks || machine.NetworkAdapters.Count > MaxNetworkAdapters)
         {
-            throw new MachineException(
+            throw new InvalidConfigurationException(
                 $"{machine.Disks.Count} disks and {machine.NetworkAdapters.Count} network adapters: a machine has at most {MaxDisks} and {MaxNetworkAdapters}.");
         }
 
@@ -136,12 +134,12 @@ internal static class MachineRules
         {
             if (!seen.Add(disk.Path))
             {
-                throw new MachineException($"The disk '{disk.Path}' is attached twice.");
+                throw new InvalidConfigurationException($"The disk '{disk.Path}' is attached twice.");
             }
 
             if (disk.Format != "raw")
             {
-                throw new MachineException($"The disk '{disk.Path}' has the format '{disk.Format}'; this version reads raw disks.");
+                throw new InvalidConfigurationException($"The disk '{disk.Path}' has the format '{disk.Format}'; this version reads raw disks.");
             }
         }
 
@@ -149,7 +147,7 @@ internal static class MachineRules
         {
             if (!string.Equals(adapter.NetworkName, NatNetwork, StringComparison.OrdinalIgnoreCase))
             {
-                throw new MachineException($"There is no network '{adapter.NetworkName}' on this host. It has: {NatNetwork}.");
+                throw new InvalidConfigurationException($"There is no network '{adapter.NetworkName}' on this host. It has: {NatNetwork}.");
             }
         }
     }
@@ -164,7 +162,7 @@ internal static class MachineRules
             return;
         }
 
-        throw new MachineException(Directory.Exists(path)
+        throw new InvalidConfigurationException(Directory.Exists(path)
             ? $"The {kind} '{path}' is a folder, not a file."
             : $"The {kind} '{path}' does not exist.");
     }

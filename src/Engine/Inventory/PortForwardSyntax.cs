@@ -1,5 +1,4 @@
 using System.Globalization;
-using Hypervisor.Engine.Machines;
 
 namespace Hypervisor.Engine.Inventory;
 
@@ -9,7 +8,7 @@ public static class PortForwardSyntax
     private const string Loopback = "127.0.0.1";
 
     /// <summary>Reads a forward such as <c>2222:22</c>, <c>udp:5353:53</c> or <c>tcp:0.0.0.0:8080:80</c>.</summary>
-    /// <exception cref="MachineException">Not of that form, or a port out of range.</exception>
+    /// <exception cref="InvalidConfigurationException">Not of that form, or a port out of range.</exception>
     public static PortForward Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -33,11 +32,11 @@ public static class PortForwardSyntax
             || !int.TryParse(rest[(guestColon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int guestPort)
             || !System.Net.IPAddress.TryParse(address, out _))
         {
-            throw new MachineException($"'{text}' is not a port forward. Write [tcp:|udp:][address:]hostPort:guestPort, for instance 2222:22.");
+            throw new InvalidConfigurationException($"'{text}' is not a port forward. Write [tcp:|udp:][address:]hostPort:guestPort, for instance 2222:22.");
         }
 
         return hostPort > ushort.MaxValue || guestPort is < 1 or > ushort.MaxValue
-            ? throw new MachineException($"'{text}' names a port out of range: 0 to 65535 on the host (0 takes a free one), 1 to 65535 in the guest.")
+            ? throw new InvalidConfigurationException($"'{text}' names a port out of range: 0 to 65535 on the host (0 takes a free one), 1 to 65535 in the guest.")
             : new PortForward(protocol, address, hostPort, guestPort);
     }
 

@@ -1,0 +1,44 @@
+using System.Collections;
+using System.Globalization;
+using Hypervisor.Engine.Inventory;
+
+namespace Hypervisor.Cmdlets;
+
+/// <summary>Turns what a user writes into parts of a configuration; shared by New-VM and Set-VM.</summary>
+internal static class MachineSettings
+{
+    public static string? NullIfEmpty(string? text) => string.IsNullOrEmpty(text) ? null : text;
+
+    public static string? FullPath(HypervisorCmdlet cmdlet, string? path) => string.IsNullOrEmpty(path) ? null : cmdlet.ResolvePath(path);
+
+    public static IReadOnlyList<HardDiskConfiguration> Disks(HypervisorCmdlet cmdlet, string[]? paths) =>
+        [.. (paths ?? []).Where(static path => !string.IsNullOrEmpty(path)).Select(path => new HardDiskConfiguration { Path = cmdlet.ResolvePath(path) })];
+
+    public static IReadOnlyList<PortForward> Forwards(string[]? forwards) =>
+        [.. (forwards ?? []).Where(static forward => !string.IsNullOrEmpty(forward)).Select(PortForwardSyntax.Parse)];
+
+    /// <summary>Adds settings to those there are; a setting whose value is null goes.</summary>
+    public static IReadOnlyDictionary<string, string> Merge(IReadOnlyDictionary<string, string> present, Hashtable? changes)
+    {
+        var merged = new SortedDictionary<string, string>(present.ToDictionary(), StringComparer.OrdinalIgnoreCase);
+        foreach (DictionaryEntry change in changes ?? [])
+        {
+            string name = Convert.ToString(change.Key, CultureInfo.InvariantCulture) ?? "";
+            if (string.IsNullOrWhiteSpace(name))
+            {
+                throw new InvalidConfigurationException("An advanced setting has no name.");
+            }
+
+            if (change.Value is null)
+            {
+                merged.Remove(name);
+            }
+            else
+            {
+                merged[name] = Convert.ToString(change.Value, CultureInfo.InvariantCulture) ?? "";
+            }
+        }
+
+        return merged;
+    }
+}

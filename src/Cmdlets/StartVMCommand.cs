@@ -1,0 +1,33 @@
+using System.Management.Automation;
+using Hypervisor.Cmdlets.Hosting;
+using Hypervisor.Engine.Inventory;
+
+namespace Hypervisor.Cmdlets;
+
+/// <summary>Start-VM: powers machines on.</summary>
+[Cmdlet(VerbsLifecycle.Start, "VM", SupportsShouldProcess = true)]
+[OutputType(typeof(VirtualMachine), typeof(VITask))]
+public sealed class StartVMCommand : HypervisorCmdlet
+{
+    /// <summary>Machines, or their names.</summary>
+    [Parameter(Mandatory = true, Position = 0, ValueFromPipeline = true)]
+    [VirtualMachineTransformation]
+    [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
+    public VirtualMachine[] VM { get; set; } = [];
+
+    /// <summary>Gives a task at once instead of the machine in the end.</summary>
+    [Parameter]
+    public SwitchParameter RunAsync { get; set; }
+
+    private protected override void Process()
+    {
+        foreach (VirtualMachine machine in Resolve(VM))
+        {
+            if (MayChange(machine.Name, "Power on virtual machine"))
+            {
+                ProcessEnd.Watch();
+                Deliver(machine.Host!.PowerOn(machine), IsOn(RunAsync));
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+using Hypervisor.Shell.Language;
+using Hypervisor.Shell.Output;
+
+namespace Hypervisor.Shell;
+
+/// <summary>What stands on hv's command line before the command.</summary>
+internal sealed record ShellOptions
+{
+    public OutputFormat Output { get; private init; }
+
+    public string? HostPath { get; private init; }
+
+    /// <summary>Text given with <c>-Command</c>.</summary>
+    public string? Command { get; private init; }
+
+    public bool ShowHelp { get; private init; }
+
+    public bool ShowVersion { get; private init; }
+
+    /// <summary>The command and its arguments, when it stands on the command line itself.</summary>
+    public IReadOnlyList<string> Words { get; private init; } = [];
+
+    /// <summary>Reads the options up to the first word that is none.</summary>
+    /// <exception cref="UsageException">An unknown option, or one without its value.</exception>
+    public static ShellOptions Parse(IReadOnlyList<string> arguments)
+    {
+        var options = new ShellOptions();
+        for (int i = 0; i < arguments.Count; i++)
+        {
+            string argument = arguments[i];
+            (string name, string? attached) = argument.StartsWith("--", StringComparison.Ordinal) && argument.IndexOf('=', StringComparison.Ordinal) is > 0 and int equals
+                ? (argument[..equals], argument[(equals + 1)..])
+                : (argument, null);
+            string Value() => attached ?? (++i < arguments.Count ? arguments[i] : throw new UsageException($"{name} needs a value."));
+            switch (name.ToUpperInvariant())
+            {
+                case "--OUTPUT" or "-O":
+                    options = options with { Output = Format(Value()) };
+                    break;
+                case "--HOST-PATH" or "-HOSTPATH":
+                    options = options with { HostPath = Value() };
+                    break;
+                case "-COMMAND" or "-C" or "--COMMAND":
+                    options = options with { Command = attached ?? string.Join(' ', arguments.Skip(i + 1)) };
+                    return i + 1 < arguments.Count || attached is not null ? options : throw new UsageException("-Command needs commands.");
+                case "--HELP" or "-H" or "-?" or "/?":
+                    return options with { ShowHelp = true };
+                case "--VERSION":
+                    return options with { ShowVersion = true };
+                default:
+                    return argument.StartsWith('-')
+                        ? throw new UsageException($"hv has no option '{argument}'. See: hv help")
+                        : options with { Words = [.. arguments.Skip(i)] };
+            }
+        }
+
+        return options;
+    }
+
+    private static OutputFormat Format(string text) =>
+        Enum.TryParse(text, ignoreCase: true, out OutputFormat format) && Enum.IsDefined(format)
+            ? format
+            : throw new UsageException($"'{text}' is no output format. There are: table, list, json, csv.");
+}

@@ -1,0 +1,85 @@
+using Hypervisor.Cmdlets.Console;
+using Hypervisor.Shell.Execution;
+using Hypervisor.Shell.Language;
+using Hypervisor.Shell.Output;
+
+namespace Hypervisor.Shell;
+
+/// <summary>Runs what was read and writes the results.</summary>
+internal sealed class ShellSession(IScreen screen, OutputFormat format)
+{
+    private readonly PipelineRunner _runner = new(screen);
+
+    /// <summary>The user pressed Ctrl-C.</summary>
+    public bool IsStopped { get; private set; }
+
+    /// <summary>Something typed made no sense.</summary>
+    public bool HadUsageError { get; private set; }
+
+    /// <summary>Stops what runs; false when nothing does, and the key ends the program.</summary>
+    public bool Stop()
+    {
+        IsStopped = true;
+        return _runner.Stop();
+    }
+
+    /// <summary>Forgets a stop, for the next line of a prompt.</summary>
+    public void Resume() => IsStopped = false;
+
+    /// <summary>Runs pipelines in turn; true when there was no error. A pipeline that was stopped ends the rest.</summary>
+    /// <exception cref="UsageException">Commands or parameters make no sense.</exception>
+    public bool Run(IReadOnlyList<PipelineSyntax> pipelines)
+    {
+        bool succeeded = true;
+        foreach (PipelineSyntax pipeline in pipelines)
+        {
+            succeeded &= Run(pipeline);
+            if (IsStopped)
+            {
+                return false;
+            }
+        }
+
+        return succeeded;
+    }
+
+    /// <summary>Runs commands from a text that is not typed, such as a pipe; a line that makes no sense ends it.</summary>
+    public bool RunScript(TextReader reader)
+    {
+        StandardInputOwner.IsReadByShell = true;
+        return Run(CommandParser.Parse(reader.ReadToEnd()));
+    }
+
+    /// <summary>Runs a line that was typed; an error is shown and the prompt goes on.</summary>
+    public bool RunLine(string line)
+    {
+        try
+        {
+            return Run(CommandParser.Parse(line));
+        }
+        catch (UsageException exception)
+        {
+            HadUsageError = true;
+            screen.Error("", exception.Message);
+            return false;
+        }
+    }
+
+    private bool Run(PipelineSyntax pipeline)
+    {
+        if (pipeline.Commands is [{ } only] && string.Equals(only.Name, "help", StringComparison.OrdinalIgnoreCase))
+        {
+            return Help.HelpCommand.Run([.. only.Arguments.Select(static argument => argument.Value?.ToString() ?? argument.Parameter ?? "")], Console.Out) == 0;
+        }
+
+        var results = new List<object>();
+        bool succeeded = _runner.Run(pipeline, results.Add);
+        if (results.Count > 0 || format == OutputFormat.Json)
+        {
+            ResultWriter.Write(results, format, Console.Out, Console.IsOutputRedirected ? 0 : Console.WindowWidth);
+            Console.Out.Flush();
+        }
+
+        return succeeded;
+    }
+}
