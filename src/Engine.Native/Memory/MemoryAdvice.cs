@@ -1,0 +1,25 @@
+using System.Runtime.InteropServices;
+
+namespace Hypervisor.Engine.Native.Memory;
+
+/// <summary>Advice to the operating system about anonymous memory.</summary>
+public static partial class MemoryAdvice
+{
+    private const int DontNeed = 4;
+
+    /// <summary>
+    /// Gives the pages back while the range stays mapped: the next access finds zeroes (on Windows zeroes or the old content).
+    /// False where the operating system refuses or has no such call; the pages then stay as they are.
+    /// </summary>
+    /// <param name="address">First byte, a multiple of the host's page size.</param>
+    /// <param name="length">Bytes, a multiple of the host's page size.</param>
+    public static bool Release(nint address, nuint length) =>
+        OperatingSystem.IsLinux() ? Madvise(address, length, DontNeed) == 0
+        : OperatingSystem.IsWindows() && DiscardVirtualMemory(address, length) == 0;
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Madvise(nint address, nuint length, int advice);
+
+    [LibraryImport("kernel32", EntryPoint = "DiscardVirtualMemory")]
+    private static partial uint DiscardVirtualMemory(nint address, nuint length);
+}

@@ -1,0 +1,267 @@
+using System.Buffers.Binary;
+using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Native.Memory;
+
+namespace Hypervisor.Engine.Devices.Virtio;
+
+/// <summary>
+/// A memory balloon (virtio 1.2, 5.5): the guest's driver gives up pages until it holds <see cref="TargetPages"/>, and their host
+/// memory is released; it also reports pages that are free anyway, and statistics. A page is 4096 bytes.
+/// </summary>
+public sealed class VirtioBalloon : VirtioWorkerDevice
+{
+    private const int InflateQueue = 0, DeflateQueue = 1, StatisticsQueue = 2;
+    private const ulong FeatureStatistics = 1 << 1, FeatureDeflateOnOutOfMemory = 1 << 2, FeatureReporting = 1 << 5;
+    private const int ConfigTarget = 0, ConfigActual = 4, ConfigBytes = 16;
+    private const int StatisticSize = 10, MaxStatistics = 64;
+    private const int MaxPagesPerRequest = 65536;
+    private const ulong PageSize = GuestMemory.PageSize;
+
+    private readonly DescriptorChain _chain = new();
+    private readonly byte[] _numbers = new byte[4096];
+    private readonly byte[] _statistics = new byte[StatisticSize * MaxStatistics];
+    private readonly IMachineClock _clock;
+    private readonly IMachineTimer _timer;
+    private readonly long _interval;
+    private ushort _heldStatistics;
+    private bool _holdsStatistics;
+    private bool _statisticsWanted;
+    private uint _target;
+    private uint _actual;
+    private volatile BalloonStatistics? _latest;
+    private long _releasedBytes;
+
+    /// <summary>Makes an empty balloon.</summary>
+    /// <param name="memory">The machine's memory.</param>
+    /// <param name="clock">Time for polling and for the statistics.</param>
+    /// <param name="statisticsInterval">How often the guest is asked for statistics; zero asks only on <see cref="RequestStatistics"/>.</param>
+    public VirtioBalloon(GuestMemory memory, IMachineClock clock, TimeSpan statisticsInterval)
+        : base(VirtioDeviceType.Balloon, "balloon", memory, ConfigBytes, dedicatedThread: false, 128, 128, 64, 64, 64)
+    {
+        ArgumentNullException.ThrowIfNull(clock);
+        (_clock, _interval) = (clock, statisticsInterval.Ticks * 100);
+        _timer = clock.CreateTimer(RequestStatistics);
+    }
+
+    /// <summary>Pages the balloon should hold. Setting it asks the guest; it comes as far as it can.</summary>
+    public uint TargetPages
+    {
+        get => Volatile.Read(ref _target);
+        set
+        {
+            Volatile.Write(ref _target, value);
+            StoreConfig(ConfigTarget, value);
+            SignalConfigurationChange();
+        }
+    }
+
+    /// <summary>Pages the driver says it holds. Its word, not a measurement.</summary>
+    public uint ActualPages => Volatile.Read(ref _actual);
+
+    /// <summary>The latest statistics; null before the first.</summary>
+    public BalloonStatistics? Statistics => _latest;
+
+    /// <summary>Bytes of host memory released since power-on by inflation and by free page reports; a page counts each time.</summary>
+    public long ReleasedBytes => Interlocked.Read(ref _releasedBytes);
+
+    /// <inheritdoc/>
+    protected override ulong DeviceFeatures => FeatureStatistics | FeatureDeflateOnOutOfMemory | FeatureReporting;
+
+    /// <summary>Asks the driver for new statistics; they arrive later in <see cref="Statistics"/>. From any thread.</summary>
+    public void RequestStatistics()
+    {
+        Volatile.Write(ref _statisticsWanted, true);
+        Wake();
+    }
+
+    /// <inheritdoc/>
+    protected override void OnConfigWritten(int offset, ReadOnlySpan<byte> source)
+    {
+        if (offset == ConfigActual && source.Length == 4)
+        {
+            Volatile.Write(ref _actual, BinaryPrimitives.ReadUInt32LittleEndian(source));
+            StoreConfig(ConfigActual, source);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void OnStarted()
+    {
+        if (_interval > 0)
+        {
+            _timer.Arm(_clock.Now + _interval);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void OnStopped()
+    {
+        _holdsStatistics = false;
+        _timer.Disarm();
+        Volatile.Write(ref _actual, 0);
+        StoreConfig(ConfigActual, 0u);
+    }
+
+    /// <inheritdoc/>
+    protected override void Process()
+    {
+        bool more = Drain(Queues[InflateQueue]) | Drain(Queues[DeflateQueue]);
+        ProcessStatistics(Queues[StatisticsQueue]);
+
+        // The reporting queue is number 4 in the specification, and number 3 for drivers that count only the queues they use.
+        for (int i = StatisticsQueue + 1; i < Queues.Count; i++)
+        {
+            more |= Drain(Queues[i]);
+        }
+
+        if (more)
+        {
+            Wake();
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        _timer.Dispose();
+        base.Dispose(disposing);
+    }
+
+    // True when requests are left for another pass.
+    private bool Drain(VirtQueue queue)
+    {
+        int budget = PassBudget;
+        do
+        {
+            while (budget > 0 && TryPop(queue, _chain))
+            {
+                budget--;
+                if (queue.Index == InflateQueue)
+                {
+                    Inflate();
+                }
+                else if (queue.Index != DeflateQueue)
+                {
+                    ReleaseReported();
+                }
+
+                // A deflated page needs nothing done: its memory comes back when the guest touches it.
+                queue.Push(_chain.Head, 0);
+            }
+
+            PublishAndSignal(queue);
+        }
+        while (budget > 0 && queue.EnableNotifications());
+        return queue.Available > 0;
+    }
+
+    // Neighbouring page numbers are released together; drivers list them upwards or downwards.
+    private void Inflate()
+    {
+        uint bytes = Math.Min(_chain.ReadableBytes, MaxPagesPerRequest * 4u) & ~3u;
+        ulong first = 0, count = 0;
+        for (uint at = 0; at < bytes;)
+        {
+            int read = _chain.Read(at, _numbers.AsSpan(0, (int)Math.Min((uint)_numbers.Length, bytes - at)));
+            for (int i = 0; i < read; i += 4)
+            {
+                ulong page = BinaryPrimitives.ReadUInt32LittleEndian(_numbers.AsSpan(i));
+                if (count != 0 && page == first + count)
+                {
+                    count++;
+                }
+                else if (count != 0 && page + 1 == first)
+                {
+                    (first, count) = (page, count + 1);
+                }
+                else
+                {
+                    Release(first * PageSize, count * PageSize);
+                    (first, count) = (page, 1);
+                }
+            }
+
+            at += (uint)read;
+        }
+
+        Release(first * PageSize, count * PageSize);
+    }
+
+    private void ReleaseReported()
+    {
+        foreach (ref readonly var segment in _chain.Writable)
+        {
+            ulong start = (segment.GuestAddress + PageSize - 1) & ~(PageSize - 1);
+            ulong end = (segment.GuestAddress + segment.Length) & ~(PageSize - 1);
+            if (start < end)
+            {
+                Release(start, end - start);
+            }
+        }
+    }
+
+    private void Release(ulong address, ulong bytes)
+    {
+        // Page numbers are the guest's word: only whole ranges of its own writable memory are touched.
+        if (bytes != 0 && Memory.TryGetPointer(address, bytes, forWriting: true, out nint pointer) && MemoryAdvice.Release(pointer, (nuint)bytes))
+        {
+            Interlocked.Add(ref _releasedBytes, (long)bytes);
+            Memory.NotifyWritten(address, bytes);
+        }
+    }
+
+    // The driver lends one buffer; it is given back as the question, and comes again with the answer (5.5.6.3).
+    private void ProcessStatistics(VirtQueue queue)
+    {
+        do
+        {
+            while (!_holdsStatistics && TryPop(queue, _chain))
+            {
+                ReadStatistics();
+                (_holdsStatistics, _heldStatistics) = (true, _chain.Head);
+            }
+
+            if (_holdsStatistics && Volatile.Read(ref _statisticsWanted))
+            {
+                Volatile.Write(ref _statisticsWanted, false);
+                _holdsStatistics = false;
+                queue.Push(_heldStatistics, 0);
+                PublishAndSignal(queue);
+                if (_interval > 0)
+                {
+                    _timer.Arm(_clock.Now + _interval);
+                }
+            }
+        }
+        while (!_holdsStatistics && queue.EnableNotifications());
+    }
+
+    private void ReadStatistics()
+    {
+        int bytes = _chain.Read(0, _statistics);
+        if (bytes < StatisticSize)
+        {
+            return;
+        }
+
+        var statistics = new BalloonStatistics { Time = _clock.Now };
+        for (int at = 0; at + StatisticSize <= bytes; at += StatisticSize)
+        {
+            ulong value = BinaryPrimitives.ReadUInt64LittleEndian(_statistics.AsSpan(at + 2));
+            statistics = BinaryPrimitives.ReadUInt16LittleEndian(_statistics.AsSpan(at)) switch
+            {
+                0 => statistics with { SwappedInBytes = value },
+                1 => statistics with { SwappedOutBytes = value },
+                2 => statistics with { MajorFaults = value },
+                3 => statistics with { MinorFaults = value },
+                4 => statistics with { FreeBytes = value },
+                5 => statistics with { TotalBytes = value },
+                6 => statistics with { AvailableBytes = value },
+                7 => statistics with { CacheBytes = value },
+                _ => statistics,
+            };
+        }
+
+        _latest = statistics;
+    }
+}
