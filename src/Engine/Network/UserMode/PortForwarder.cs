@@ -73,7 +73,7 @@ internal sealed class PortForwarder(NetworkCore core, TcpNat tcp) : IDisposable
             {
                 var udp = new UdpForward(core, this, socket, (ushort)forward.GuestPort);
                 _udp.Add(udp);
-                udp.Wait();
+                udp.Start();
             }
         }
 

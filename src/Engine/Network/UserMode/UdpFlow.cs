@@ -12,38 +12,15 @@ namespace Hypervisor.Engine.Network.UserMode;
 internal sealed class UdpFlow : IDisposable
 {
     private const int MaximumPeers = 32;
-    private const int MaximumPerTurn = 64;
+    private const int ReceiveBufferBytes = 1024 * 1024;
 
     private readonly UdpNat _nat;
     private readonly NetworkCore _core;
     private readonly Socket _socket;
     private readonly SocketAddress _peerAddress;
-    private readonly Readiness _readiness;
+    private readonly DatagramReader _reader;
     private readonly uint[] _peers = new uint[MaximumPeers];
     private int _peerCount, _nextPeer;
-    private bool _disposed;
-
-    /// <summary>Waits for a datagram by peeking at one byte of it.</summary>
-    private sealed class Readiness : SocketAsyncEventArgs
-    {
-        private readonly UdpFlow _flow;
-
-        public Readiness(UdpFlow flow) : base(true)
-        {
-            _flow = flow;
-            SocketFlags = SocketFlags.Peek;
-            SetBuffer(new byte[1]);
-        }
-
-        protected override void OnCompleted(SocketAsyncEventArgs e)
-        {
-            lock (_flow._core.Gate)
-            {
-                _flow.Pull();
-                _flow._core.Settle();
-            }
-        }
-    }
 
     /// <exception cref="SocketException">The host gave no socket.</exception>
     public UdpFlow(UdpNat nat, NetworkCore core, uint guest, ushort guestPort)
@@ -52,7 +29,7 @@ internal sealed class UdpFlow : IDisposable
         _core = core;
         Guest = guest;
         GuestPort = guestPort;
-        _socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { Blocking = false };
+        _socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { Blocking = false, ReceiveBufferSize = ReceiveBufferBytes };
         try
         {
             _socket.Bind(new IPEndPoint(IPAddress.Any, 0));
@@ -64,7 +41,7 @@ internal sealed class UdpFlow : IDisposable
         }
 
         _peerAddress = new IPEndPoint(IPAddress.Any, 0).Serialize();
-        _readiness = new Readiness(this);
+        _reader = new DatagramReader(core, _socket, Take);
     }
 
     public uint Guest { get; }
@@ -76,7 +53,7 @@ internal sealed class UdpFlow : IDisposable
     public long LastActivity { get; private set; }
 
     /// <summary>Begins to listen for answers.</summary>
-    public void Start() => Wait();
+    public void Start() => _reader.Wait();
 
     /// <summary>Sends a datagram to a peer on the host's side.</summary>
     /// <returns>False when the host refused it.</returns>
@@ -106,9 +83,8 @@ internal sealed class UdpFlow : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _disposed = true;
         _socket.Dispose();
-        _readiness.Dispose();
+        _reader.Dispose();
     }
 
     internal static void Write(SocketAddress target, uint address, ushort port)
@@ -123,43 +99,6 @@ internal sealed class UdpFlow : IDisposable
     {
         var bytes = source.Buffer.Span;
         return (BinaryPrimitives.ReadUInt32BigEndian(bytes[4..]), BinaryPrimitives.ReadUInt16BigEndian(bytes[2..]));
-    }
-
-    private void Wait()
-    {
-        // A datagram that is there already is taken in this turn, up to a limit; then the others have theirs.
-        for (int turn = 0; turn < MaximumPerTurn && !_disposed; turn++)
-        {
-            if (_socket.ReceiveAsync(_readiness))
-            {
-                return;
-            }
-
-            Take();
-        }
-
-        if (!_disposed)
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(static flow => flow.Continue(), this, preferLocal: false);
-        }
-    }
-
-    private void Continue()
-    {
-        lock (_core.Gate)
-        {
-            Wait();
-            _core.Settle();
-        }
-    }
-
-    private void Pull()
-    {
-        if (!_disposed)
-        {
-            Take();
-            Wait();
-        }
     }
 
     private void Take()

@@ -11,31 +11,14 @@ namespace Hypervisor.Engine.Network.UserMode;
 internal sealed class UdpForward : IDisposable
 {
     private const int MaximumPeers = 64;
-    private const int MaximumPerTurn = 64;
     private const int FirstGatewayPort = 61440;
 
     private readonly NetworkCore _core;
     private readonly PortForwarder _owner;
     private readonly Socket _socket;
     private readonly SocketAddress _address = new IPEndPoint(IPAddress.Any, 0).Serialize();
-    private readonly Readiness _readiness;
+    private readonly DatagramReader _reader;
     private readonly (uint Address, ushort Port, long LastActivity)[] _peers = new (uint, ushort, long)[MaximumPeers];
-    private bool _disposed;
-
-    /// <summary>Waits for a datagram by peeking at one byte of it.</summary>
-    private sealed class Readiness : SocketAsyncEventArgs
-    {
-        private readonly UdpForward _forward;
-
-        public Readiness(UdpForward forward) : base(true)
-        {
-            _forward = forward;
-            SocketFlags = SocketFlags.Peek;
-            SetBuffer(new byte[1]);
-        }
-
-        protected override void OnCompleted(SocketAsyncEventArgs e) => _forward.Continue(take: true);
-    }
 
     public UdpForward(NetworkCore core, PortForwarder owner, Socket socket, ushort guestPort)
     {
@@ -43,29 +26,13 @@ internal sealed class UdpForward : IDisposable
         _owner = owner;
         _socket = socket;
         GuestPort = guestPort;
-        _readiness = new Readiness(this);
+        _reader = new DatagramReader(core, socket, Take);
     }
 
     public ushort GuestPort { get; }
 
-    /// <summary>Waits for the next datagram.</summary>
-    public void Wait()
-    {
-        for (int turn = 0; turn < MaximumPerTurn && !_disposed; turn++)
-        {
-            if (_socket.ReceiveAsync(_readiness))
-            {
-                return;
-            }
-
-            Take();
-        }
-
-        if (!_disposed)
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(static forward => forward.Continue(take: false), this, preferLocal: false);
-        }
-    }
+    /// <summary>Begins to listen.</summary>
+    public void Start() => _reader.Wait();
 
     /// <summary>Sends a guest's answer to the peer that a gateway port stands for.</summary>
     public bool TryReply(ushort gatewayPort, ReadOnlySpan<byte> data)
@@ -94,28 +61,8 @@ internal sealed class UdpForward : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _disposed = true;
         _socket.Dispose();
-        _readiness.Dispose();
-    }
-
-    private void Continue(bool take)
-    {
-        lock (_core.Gate)
-        {
-            if (_disposed)
-            {
-                return;
-            }
-
-            if (take)
-            {
-                Take();
-            }
-
-            Wait();
-            _core.Settle();
-        }
+        _reader.Dispose();
     }
 
     private void Take()
