@@ -83,7 +83,8 @@ public sealed class Pit : IResettable, IDisposable
             long now = _clock.Now;
             if (_nextRise == PitChannel.Never || Ticks(now) < _nextRise)
             {
-                return; // reprogrammed meanwhile
+                ArmNext(now); // reprogrammed meanwhile, or the clock is a little early
+                return;
             }
 
             // The next edge follows from when the count began, so nothing drifts; edges missed by a late timer are one interrupt,

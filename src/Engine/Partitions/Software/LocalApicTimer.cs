@@ -194,13 +194,12 @@ internal sealed class LocalApicTimer : IDisposable
         lock (_lock)
         {
             long now = _clock.Now;
-            if (now < _expires)
+            if (now >= _expires)
             {
-                return; // reprogrammed meanwhile
+                Expire();
             }
 
-            Expire();
-            Rearm();
+            Rearm(); // also when it was reprogrammed meanwhile, or the clock is a little early
         }
     }
 

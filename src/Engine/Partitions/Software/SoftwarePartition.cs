@@ -13,7 +13,9 @@ public sealed class SoftwarePartition : IPartition
 
     internal SoftwarePartition(PartitionOptions options)
     {
-        var timestamp = new TimestampCounter();
+        // The TSC is the machine's clock, so that deadlines are exact and the guest's time stands still while the machine is paused.
+        var clock = options.Clock;
+        var timestamp = new TimestampCounter(() => clock.Now);
         Memory = new PhysicalMemoryMap(PhysicalAddressBits);
         Capabilities = new PartitionCapabilities
         {
