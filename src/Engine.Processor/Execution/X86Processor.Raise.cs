@@ -2,13 +2,16 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Hypervisor.Engine.Processor;
 
-// Raising guest exceptions from handlers.
+// Raising guest exceptions from handlers, and what happens when one meets another.
 public sealed unsafe partial class X86Processor
 {
     private readonly GuestException _guestException = new();
     private Vector _pendingVector;
     private uint _pendingErrorCode;
     private bool _pendingHasErrorCode;
+
+    // The vector being delivered, while an exception may interrupt its delivery; -1 otherwise.
+    private int _delivering = -1;
 
     /// <summary>Raises an exception without an error code.</summary>
     [DoesNotReturn]
@@ -42,6 +45,76 @@ public sealed unsafe partial class X86Processor
         Raise(Vector.PageFault, errorCode);
     }
 
-    /// <summary>The linear-free RIP of the running instruction.</summary>
+    /// <summary>RIP of the running instruction.</summary>
     internal ulong InstructionPointer(DecodedInstruction* i) => State->BlockRip + i->Offset;
+
+    // Delivers what was thrown. An exception on the way is combined with the first (Intel SDM vol. 3A, table 6-5).
+    private void DeliverPendingException()
+    {
+        LeaveSupervisor();
+        _linkSlot = null;
+        if (_delivering < 0)
+        {
+            DecodedInstruction* i = State->Current;
+            State->Retired += i->Ordinal > 0 ? (ulong)(i->Ordinal - 1) : 0;
+            State->Rip = InstructionPointer(i);
+            _stepArmed = false;
+        }
+
+        while (true)
+        {
+            int first = _delivering;
+            Vector vector = _pendingVector;
+            if (first == (int)Vector.DoubleFault && Severity(vector) > 0)
+            {
+                _delivering = -1;
+                _activity = Activity.Shutdown;
+                return;
+            }
+
+            if (first >= 0 && Severity((Vector)first) > 0 && Severity(vector) > 0 && (Severity((Vector)first) == 2 || Severity(vector) == 1))
+            {
+                vector = Vector.DoubleFault;
+                _pendingErrorCode = 0;
+                _pendingHasErrorCode = true;
+            }
+
+            _delivering = (int)vector;
+            try
+            {
+                // The traps among the exceptions (#BP, #OF) are delivered by their instructions.
+                Deliver((int)vector, DeliveryKind.Fault, _pendingHasErrorCode ? _pendingErrorCode : null);
+                _delivering = -1;
+                return;
+            }
+            catch (GuestException)
+            {
+                LeaveSupervisor();
+            }
+        }
+    }
+
+    // 0 benign, 1 contributory, 2 page fault; a double fault counts with the latter, whatever follows it is looked at before.
+    private static int Severity(Vector vector) => vector switch
+    {
+        Vector.PageFault => 2,
+        Vector.DoubleFault => 1,
+        Vector.DivideError or Vector.InvalidTss or Vector.SegmentNotPresent or Vector.StackFault or Vector.GeneralProtection => 1,
+        _ => 0,
+    };
+
+    private void DeliverTrap(Vector vector)
+    {
+        _delivering = (int)vector;
+        Deliver((int)vector, DeliveryKind.Trap, null);
+        _delivering = -1;
+    }
+
+    private void DeliverExternal(int vector)
+    {
+        // The vector's severity is that of nothing: 32 stands for all interrupts.
+        _delivering = 32;
+        Deliver(vector, DeliveryKind.External, null);
+        _delivering = -1;
+    }
 }

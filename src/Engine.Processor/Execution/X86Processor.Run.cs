@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Hypervisor.Engine.Processor;
 
 // The loop: attention, next block, its instructions.
@@ -6,20 +8,185 @@ public sealed unsafe partial class X86Processor
     private Activity _activity;
     private int _runningThread;
 
+    // TF was set when the block (of one instruction) was entered: a trap is due after it.
+    private bool _stepArmed;
+
+    // NMIs are held back from the delivery of one until IRET.
+    private bool _nmiBlocked;
+
     private StopReason RunLoop()
     {
-        _runningThread = Environment.CurrentManagedThreadId;
-        _implicitSupervisor = _pendingHasErrorCode && _implicitSupervisor;
-        return TakeAttention(Attention.Stop) ? StopReason.Requested : StopReason.Halted;
+        if (_activity == Activity.Shutdown)
+        {
+            return TakeAttention(Attention.Stop) ? StopReason.Requested : StopReason.Shutdown;
+        }
+
+        Volatile.Write(ref _runningThread, Environment.CurrentManagedThreadId);
+        StopReason reason;
+        while (!RunUntilFault(out reason))
+        {
+            DeliverPendingException();
+            if (_activity == Activity.Shutdown)
+            {
+                reason = StopReason.Shutdown;
+                break;
+            }
+        }
+
+        Volatile.Write(ref _runningThread, 0);
+        return reason;
     }
 
-    private void DropCodePage(ulong page) => _invalidatedPages.Enqueue(page);
-
-    private void FreeBlocks()
+    // False: a guest exception is to be delivered.
+    private bool RunUntilFault(out StopReason reason)
     {
+        try
+        {
+            while (true)
+            {
+                if ((State->Attention != 0 || _activity != Activity.Running) && Attend(out reason))
+                {
+                    return true;
+                }
+
+                Execute(NextBlock(State->Rip));
+            }
+        }
+        catch (GuestException)
+        {
+            reason = default;
+            return false;
+        }
     }
 
-    private void FlushFetchTranslations()
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Execute(DecodedInstruction* i)
     {
+        CpuState* state = State;
+        do
+        {
+            state->Current = i;
+            i = i->Handler(this, i);
+        }
+        while (i != null);
+    }
+
+    // Acts on whatever is pending between two instructions; true to leave Run.
+    private bool Attend(out StopReason reason)
+    {
+        reason = StopReason.Requested;
+        var attention = (Attention)Volatile.Read(ref State->Attention);
+        if ((attention & (Attention.FlushMappings | Attention.FlushBlocks | Attention.CodeInvalidation)) != 0)
+        {
+            AttendCaches(attention);
+        }
+
+        if ((attention & Attention.Init) != 0 && TakeAttention(Attention.Init))
+        {
+            TakeAttention(Attention.Startup);
+            ResetOnInit();
+        }
+
+        if ((attention & Attention.Startup) != 0 && TakeAttention(Attention.Startup) && _activity == Activity.WaitingForStartup)
+        {
+            StartAt((byte)Volatile.Read(ref _startupVector));
+        }
+
+        if (_activity != Activity.WaitingForStartup)
+        {
+            AttendTraps();
+            AttendInterrupts();
+        }
+
+        if ((attention & Attention.Stop) != 0 && TakeAttention(Attention.Stop))
+        {
+            return true;
+        }
+
+        reason = _activity == Activity.Shutdown ? StopReason.Shutdown : StopReason.Halted;
+        return _activity != Activity.Running;
+    }
+
+    private void AttendCaches(Attention attention)
+    {
+        if ((attention & Attention.FlushMappings) != 0 && TakeAttention(Attention.FlushMappings))
+        {
+            FlushTranslations();
+        }
+
+        if ((attention & Attention.CodeInvalidation) != 0 && TakeAttention(Attention.CodeInvalidation))
+        {
+            while (_invalidatedPages.TryDequeue(out ulong page))
+            {
+                DropCodePage(page);
+            }
+        }
+
+        if ((attention & Attention.FlushBlocks) != 0 && TakeAttention(Attention.FlushBlocks))
+        {
+            FlushBlocks();
+        }
+    }
+
+    private void AttendTraps()
+    {
+        if (_stepArmed)
+        {
+            _stepArmed = false;
+            State->Debug[6] |= 0x4000;
+            _activity = Activity.Running;
+            DeliverTrap(Vector.Debug);
+        }
+        else if ((State->SystemFlags & Rflags.Trap) == 0)
+        {
+            TakeAttention(Attention.SingleStep);
+        }
+    }
+
+    private void AttendInterrupts()
+    {
+        if (State->ShadowRip != ulong.MaxValue)
+        {
+            bool shadowed = State->ShadowRip == State->Rip;
+            State->ShadowRip = ulong.MaxValue;
+            if (shadowed)
+            {
+                return;
+            }
+        }
+
+        if ((State->Attention & (int)Attention.Nmi) != 0 && !_nmiBlocked && TakeAttention(Attention.Nmi))
+        {
+            _activity = Activity.Running;
+            _nmiBlocked = true;
+            DeliverExternal((int)Vector.Nmi);
+        }
+
+        if ((State->Attention & (int)Attention.Interrupt) == 0)
+        {
+            return;
+        }
+
+        // Cleared before asking: a signal that comes after the question sets it again. Whatever makes IF 1 sets it, too.
+        TakeAttention(Attention.Interrupt);
+        if ((State->SystemFlags & Rflags.Interrupt) == 0 || LocalApic is not { HasInterrupt: true } apic)
+        {
+            return;
+        }
+
+        int vector = apic.Acknowledge();
+        if (vector >= 0)
+        {
+            _activity = Activity.Running;
+            SetAttention(Attention.Interrupt);
+            DeliverExternal(vector);
+        }
+    }
+
+    /// <summary>HLT.</summary>
+    internal void Halt()
+    {
+        _activity = Activity.Halted;
+        SetAttention(Attention.Interrupt);
     }
 }

@@ -3,15 +3,30 @@ namespace Hypervisor.Engine.Processor;
 /// <summary>Model-specific registers that only hold a value or select addresses.</summary>
 internal sealed class ModelSpecificRegisters
 {
-    public ulong Star, Lstar, Cstar, SyscallMask, KernelGsBase, TscAux, TscOffset, SysenterCs, SysenterEsp, SysenterEip, Pat, MiscEnable;
+    public const int VariableRanges = 8;
 
-    public ulong MtrrDefault;
+    public ulong Star, Lstar, Cstar, SyscallMask, KernelGsBase, TscAux, TscAdjust, SysenterCs, SysenterEsp, SysenterEip, Pat, MiscEnable,
+        FeatureControl, SpeculationControl, MtrrDefault, MicrocodeRevision;
+
+    /// <summary>Base and mask of each variable range.</summary>
+    public readonly ulong[] MtrrVariable = new ulong[VariableRanges * 2];
+
+    /// <summary>64 KB, 2 × 16 KB and 8 × 4 KB fixed ranges.</summary>
+    public readonly ulong[] MtrrFixed = new ulong[11];
 
     public void Reset()
     {
-        Star = Lstar = Cstar = SyscallMask = KernelGsBase = TscAux = TscOffset = SysenterCs = SysenterEsp = SysenterEip = 0;
+        Star = Lstar = Cstar = SyscallMask = KernelGsBase = TscAux = TscAdjust = SysenterCs = SysenterEsp = SysenterEip = 0;
+        SpeculationControl = 0;
         Pat = 0x0007_0406_0007_0406;
+        // Fast strings.
         MiscEnable = 1;
-        MtrrDefault = 0;
+        // Locked, with nothing enabled.
+        FeatureControl = 1;
+        // Everything is write-back here, and says so.
+        MtrrDefault = 0x806;
+        MicrocodeRevision = 1ul << 32;
+        Array.Clear(MtrrVariable);
+        Array.Clear(MtrrFixed);
     }
 }

@@ -1,8 +1,159 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
 namespace Hypervisor.Engine.Processor;
 
-// CPUID.
+// CPUID (Intel SDM vol. 2, CPUID): x86-64-v2 without AVX; what is shown is there.
 public sealed unsafe partial class X86Processor
 {
-    // Family 6, model 85, stepping 4.
-    internal const uint SignatureEax = 0x0005_0654;
+    /// <summary>Family 6, model 8Fh, stepping 4: a model that operating systems know no defects of.</summary>
+    internal const uint SignatureEax = 0x0008_06F4;
+
+    /// <summary>x87 and SSE.</summary>
+    internal const ulong SupportedXcr0 = 3;
+
+    private const uint MaximumLeaf = 0x16, MaximumExtendedLeaf = 0x8000_0008;
+
+    private const uint Features1C = 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 26
+        | 1u << 30 | 1u << 31;
+
+    private const uint Features1D = 1u << 0 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 11 | 1u << 12
+        | 1u << 13 | 1u << 14 | 1u << 15 | 1u << 16 | 1u << 17 | 1u << 19 | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26 | 1u << 27;
+
+    // FSGSBASE, TSC_ADJUST, SMEP, ERMS, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB.
+    private const uint Features7B = 1u << 0 | 1u << 1 | 1u << 7 | 1u << 9 | 1u << 18 | 1u << 19 | 1u << 20 | 1u << 23 | 1u << 24;
+
+    // UMIP, RDPID.
+    private const uint Features7C = 1u << 2 | 1u << 22;
+
+    // FSRM, IBRS and IBPB, STIBP, ARCH_CAPABILITIES, SSBD.
+    private const uint Features7D = 1u << 4 | 1u << 26 | 1u << 27 | 1u << 29 | 1u << 31;
+
+    private static ReadOnlySpan<byte> Brand => "Hypervisor x86-64 software processor\0\0\0\0\0\0\0\0\0\0\0\0"u8;
+
+    internal void Identify(uint leaf, uint subleaf, out uint eax, out uint ebx, out uint ecx, out uint edx)
+    {
+        eax = ebx = ecx = edx = 0;
+        if (leaf is > MaximumLeaf and < 0x4000_0000)
+        {
+            leaf = MaximumLeaf;
+        }
+
+        int coreBits = BitOperations.Log2((uint)Math.Max(1, ProcessorCount - 1)) + (ProcessorCount > 1 ? 1 : 0);
+        ulong frequency = _timestamp.Frequency;
+        switch (leaf)
+        {
+            case 0:
+                eax = MaximumLeaf;
+                // "GenuineIntel": it is what makes operating systems take the TSC's frequency from leaf 15h.
+                ebx = 0x756E_6547;
+                edx = 0x4965_6E69;
+                ecx = 0x6C65_746E;
+                break;
+            case 1:
+                eax = SignatureEax;
+                ebx = ((uint)Index << 24) | ((uint)Math.Min(255, 1 << coreBits) << 16) | (8 << 8);
+                ecx = Features1C | ((State->Cr4 & Cr4Osxsave) != 0 ? 1u << 27 : 0);
+                edx = Features1D | (ProcessorCount > 1 ? 1u << 28 : 0);
+                break;
+            case 2:
+                // All cache descriptors are in leaf 4.
+                eax = 0x00FE_FF01;
+                break;
+            case 4:
+                IdentifyCache(subleaf, coreBits, out eax, out ebx, out ecx, out edx);
+                break;
+            case 6:
+                // ARAT: the APIC timer does not stop.
+                eax = 4;
+                break;
+            case 7 when subleaf == 0:
+                ebx = Features7B;
+                ecx = Features7C;
+                edx = Features7D;
+                break;
+            case 0xB:
+                IdentifyTopology(subleaf, coreBits, out eax, out ebx, out ecx);
+                edx = (uint)Index;
+                break;
+            case 0xD:
+                IdentifyState(subleaf, out eax, out ebx, out ecx, out edx);
+                break;
+            case 0x15:
+                // The crystal runs as fast as the TSC and the APIC timer.
+                (eax, ebx, ecx) = frequency <= uint.MaxValue ? (1u, 1u, (uint)frequency) : (1u, 1u, 0u);
+                break;
+            case 0x16:
+                eax = ebx = (uint)(frequency / 1_000_000);
+                ecx = 100;
+                break;
+            case 0x4000_0000:
+                eax = 0x4000_0000;
+                ebx = 0x7079_4823;
+                ecx = 0x7369_7672;
+                edx = 0x2123_726F;
+                break;
+            case 0x8000_0000:
+                eax = MaximumExtendedLeaf;
+                break;
+            case 0x8000_0001:
+                // LAHF, LZCNT is BMI's companion and left out; SYSCALL, NX, 1 GB pages, RDTSCP, LM.
+                ecx = 1u << 0 | 1u << 8;
+                edx = 1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29;
+                break;
+            case 0x8000_0002 or 0x8000_0003 or 0x8000_0004:
+                ReadOnlySpan<uint> words = MemoryMarshal.Cast<byte, uint>(Brand.Slice((int)(leaf - 0x8000_0002) * 16, 16));
+                (eax, ebx, ecx, edx) = (words[0], words[1], words[2], words[3]);
+                break;
+            case 0x8000_0006:
+                ecx = 0x0400_8040;
+                break;
+            case 0x8000_0007:
+                edx = 1u << 8;
+                break;
+            case 0x8000_0008:
+                eax = (uint)PhysicalAddressBits | (48u << 8);
+                break;
+        }
+    }
+
+    private void IdentifyCache(uint subleaf, int coreBits, out uint eax, out uint ebx, out uint ecx, out uint edx)
+    {
+        (uint type, uint level, uint ways, uint sets, int shared) = subleaf switch
+        {
+            0 => (1u, 1u, 8u, 64u, 0),
+            1 => (2u, 1u, 8u, 64u, 0),
+            2 => (3u, 2u, 16u, 1024u, 0),
+            3 => (3u, 3u, 16u, 16384u, coreBits),
+            _ => (0u, 0u, 0u, 0u, 0),
+        };
+        eax = ebx = ecx = edx = 0;
+        if (type != 0)
+        {
+            eax = type | (level << 5) | (1 << 8) | (((1u << shared) - 1) << 14) | ((Math.Min(64u, 1u << coreBits) - 1) << 26);
+            ebx = 63 | ((ways - 1) << 22);
+            ecx = sets - 1;
+        }
+    }
+
+    private void IdentifyTopology(uint subleaf, int coreBits, out uint eax, out uint ebx, out uint ecx)
+    {
+        (eax, ebx, ecx) = subleaf switch
+        {
+            0 => (0u, 1u, 1u << 8),
+            1 => ((uint)coreBits, (uint)ProcessorCount, 1u | (2u << 8)),
+            _ => (0u, 0u, subleaf),
+        };
+    }
+
+    private static void IdentifyState(uint subleaf, out uint eax, out uint ebx, out uint ecx, out uint edx)
+    {
+        // The legacy area of 512 bytes and the header of 64.
+        (eax, ebx, ecx, edx) = subleaf switch
+        {
+            0 => ((uint)SupportedXcr0, 576u, 576u, 0u),
+            1 => (1u, 0u, 0u, 0u),
+            _ => (0u, 0u, 0u, 0u),
+        };
+    }
 }

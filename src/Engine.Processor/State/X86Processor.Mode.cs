@@ -66,5 +66,6 @@ public sealed unsafe partial class X86Processor
             : (State->Cr4 & Cr4Smap) != 0 && (State->SystemFlags & Rflags.AlignmentCheck) == 0 ? TranslationSet.Supervisor
             : TranslationSet.SupervisorUser;
         State->Tlb = _tlb + ((int)set * TranslationBuffer.Entries);
+        RefreshStamp();
     }
 }

@@ -139,12 +139,12 @@ public sealed unsafe partial class X86Processor
         ulong old = State->SystemFlags;
         State->SystemFlags = value & Rflags.All & ~Rflags.Arithmetic;
         ulong changed = old ^ State->SystemFlags;
-        if ((State->SystemFlags & (Rflags.Interrupt | Rflags.Trap)) != 0)
+        if ((changed & State->SystemFlags & (Rflags.Interrupt | Rflags.Trap)) != 0)
         {
             SetAttention(((State->SystemFlags & Rflags.Trap) != 0 ? Attention.SingleStep : 0) | Attention.Interrupt);
         }
 
-        if ((changed & (Rflags.AlignmentCheck | Rflags.Virtual8086)) != 0)
+        if ((changed & (Rflags.AlignmentCheck | Rflags.Virtual8086 | Rflags.Trap)) != 0)
         {
             SelectTranslationSet();
         }
