@@ -1,0 +1,153 @@
+using Hypervisor.Engine.Native;
+using Hypervisor.Engine.Processor;
+using Iced.Intel;
+
+namespace Hypervisor.Tests.Unit.Processor;
+
+/// <summary>A processor with 4 MB of memory, 64-bit mode set up by hand, identity-mapped; code ends with HLT.</summary>
+internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic, IDisposable
+{
+    public const ulong MemoryBytes = 4 << 20;
+    public const ulong CodeAddress = 0x10_0000;
+    public const ulong StackTop = 0x20_0000;
+    public const ulong DataAddress = 0x30_0000;
+    private const ulong PageTables = 0x8000;
+
+    private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)MemoryBytes);
+    private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
+
+    public ProcessorFixture(int bits = 64)
+    {
+        Cpu = new X86Processor(new ProcessorOptions
+        {
+            Index = 0,
+            ProcessorCount = 1,
+            Memory = this,
+            Ports = this,
+            Timestamp = new TimestampCounter(),
+        })
+        {
+            LocalApic = this,
+        };
+        Bits = bits;
+        if (bits == 16)
+        {
+            Cpu.SetSegment(SegmentName.Cs, new SegmentState { Limit = 0xFFFF, Attributes = 0x9B });
+            Cpu.SetGeneralRegister(4, 0xFFF0);
+            return;
+        }
+
+        if (bits == 64)
+        {
+            // One 2 MB page each, user-accessible.
+            Write(PageTables, PageTables + 0x1007);
+            Write(PageTables + 0x1000, PageTables + 0x2007);
+            for (ulong n = 0; n < 512; n++)
+            {
+                Write(PageTables + 0x2000 + (n * 8), (n << 21) | 0x87);
+            }
+
+            Cpu.Cr3 = PageTables;
+            Cpu.Cr4 = 0x620;
+            Cpu.Efer = 0xD01;
+        }
+
+        Cpu.Cr0 = bits == 64 ? 0x8000_0033 : 0x33;
+        uint size = bits == 64 ? 0xA000u : 0xC000u;
+        Cpu.SetSegment(SegmentName.Cs, new SegmentState { Selector = 8, Limit = uint.MaxValue, Attributes = size | 0x9B });
+        foreach (var name in new[] { SegmentName.Ds, SegmentName.Es, SegmentName.Ss })
+        {
+            Cpu.SetSegment(name, new SegmentState { Selector = 16, Limit = uint.MaxValue, Attributes = 0xC093 });
+        }
+
+        Cpu.SetGeneralRegister(4, StackTop);
+    }
+
+    public X86Processor Cpu { get; }
+
+    public int Bits { get; }
+
+    public List<(ushort Port, int Size, uint Value)> Output { get; } = [];
+
+    public List<(ulong Address, int Size, ulong Value)> MmioWrites { get; } = [];
+
+    public byte PendingVector { get; set; }
+
+    public byte* Host => (byte*)_memory.Address;
+
+    public byte* PageAttributeTable => (byte*)_attributes.Address;
+
+    public ulong PageAttributeCount => MemoryBytes / 4096;
+
+    public bool HasInterrupt => PendingVector != 0;
+
+    public byte TaskPriority { get; set; }
+
+    public ulong ApicBase => 0xFEE0_0900;
+
+    /// <summary>Assembles code to an address.</summary>
+    public void Load(ulong address, Action<Assembler> code)
+    {
+        var assembler = new Assembler(Bits);
+        code(assembler);
+        using var stream = new MemoryStream();
+        assembler.Assemble(new StreamCodeWriter(stream), address);
+        stream.ToArray().CopyTo(new Span<byte>(Host + address, (int)stream.Length));
+    }
+
+    /// <summary>Runs code, to which HLT is added, and returns why it stopped.</summary>
+    public StopReason Execute(Action<Assembler> code)
+    {
+        ulong address = Bits == 16 ? 0x1000 : CodeAddress;
+        Load(address, assembler =>
+        {
+            code(assembler);
+            assembler.hlt();
+        });
+        Cpu.InvalidateCodePage(address >> 12);
+        Cpu.Rip = address;
+        return Cpu.Run();
+    }
+
+    public void Write(ulong address, ulong value) => *(ulong*)(Host + address) = value;
+
+    public ulong Read(ulong address) => *(ulong*)(Host + address);
+
+    public byte* GetPage(ulong address, out bool writable)
+    {
+        writable = true;
+        return address < MemoryBytes ? Host + address : null;
+    }
+
+    public void CodePageWritten(ulong pageNumber) => Cpu.InvalidateCodePage(pageNumber);
+
+    public ulong ReadMmio(ulong address, int size) => address;
+
+    public void WriteMmio(ulong address, int size, ulong value) => MmioWrites.Add((address, size, value));
+
+    uint IPortBus.Read(ushort port, int size) => port;
+
+    void IPortBus.Write(ushort port, int size, uint value) => Output.Add((port, size, value));
+
+    public int Acknowledge()
+    {
+        int vector = PendingVector == 0 ? -1 : PendingVector;
+        PendingVector = 0;
+        return vector;
+    }
+
+    public bool TryReadMsr(uint index, out ulong value)
+    {
+        value = ApicBase;
+        return index == 0x1B;
+    }
+
+    public bool TryWriteMsr(uint index, ulong value) => index == 0x1B;
+
+    public void Dispose()
+    {
+        Cpu.Dispose();
+        _memory.Dispose();
+        _attributes.Dispose();
+    }
+}
