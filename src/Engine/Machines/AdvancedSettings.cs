@@ -1,0 +1,60 @@
+using System.Globalization;
+using Hypervisor.Engine.Inventory;
+
+namespace Hypervisor.Engine.Machines;
+
+/// <summary>The advanced settings that a machine reads when it is assembled.</summary>
+internal sealed record AdvancedSettings
+{
+    private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action";
+
+    /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
+    public ushort? DebugExitPort { get; private init; }
+
+    /// <summary>Feature level shown by CPUID; null is the backend's own.</summary>
+    public string? ProcessorModel { get; private init; }
+
+    /// <summary>A triple fault resets the machine, as on hardware, instead of powering it off.</summary>
+    public bool ResetOnTripleFault { get; private init; }
+
+    /// <summary>Reads them.</summary>
+    /// <exception cref="MachineException">One has a value that cannot be; the message names it.</exception>
+    public static AdvancedSettings Read(VirtualMachineConfiguration configuration)
+    {
+        var settings = configuration.AdvancedSettings;
+        return new AdvancedSettings
+        {
+            DebugExitPort = settings.TryGetValue(DebugExitPortName, out string? port) ? ParsePort(port) : null,
+            ProcessorModel = settings.GetValueOrDefault(ProcessorModelName),
+            ResetOnTripleFault = settings.GetValueOrDefault(TripleFaultName)?.ToUpperInvariant() switch
+            {
+                null or "" or "RESET" => true,
+                "POWEROFF" => false,
+                string other => throw new MachineException($"The advanced setting {TripleFaultName} is '{other}'; it can be 'reset' or 'powerOff'."),
+            },
+        };
+    }
+
+    private static ushort ParsePort(string text)
+    {
+        string digits = text.Trim();
+        bool hexadecimal = true;
+        if (digits.StartsWith("0x", StringComparison.OrdinalIgnoreCase))
+        {
+            digits = digits[2..];
+        }
+        else if (digits.EndsWith('h') || digits.EndsWith('H'))
+        {
+            digits = digits[..^1];
+        }
+        else
+        {
+            hexadecimal = false;
+        }
+
+        var style = hexadecimal ? NumberStyles.AllowHexSpecifier : NumberStyles.None;
+        return ushort.TryParse(digits, style, CultureInfo.InvariantCulture, out ushort port) && port <= 0xFFFC
+            ? port
+            : throw new MachineException($"The advanced setting {DebugExitPortName} is '{text}'; it has to be a port number such as 0xf4.");
+    }
+}
