@@ -50,7 +50,7 @@ public sealed class FirmwareConfigurationDevice : IPortDevice, IResettable
                 case AddressHighOffset when size == 4:
                     return BinaryPrimitives.ReverseEndianness((uint)(DmaSignature >> 32));
                 case AddressLowOffset when size == 4:
-                    return BinaryPrimitives.ReverseEndianness((uint)DmaSignature);
+                    return BinaryPrimitives.ReverseEndianness(unchecked((uint)DmaSignature));
                 default:
                     return 0;
             }

@@ -1,0 +1,371 @@
+using Hypervisor.Engine.Devices.Platform;
+using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Partitions;
+
+namespace Hypervisor.Engine.Machines;
+
+/// <summary>
+/// A powered-on machine. Devices, processors and callers only ask for a reset or an end; a supervisor thread of the machine carries it
+/// out, while all processors stand still.
+/// </summary>
+internal sealed class Machine : IMachine, IMachineControl
+{
+    /// <summary>A processor that does not stand still by then hangs in its backend.</summary>
+    private static readonly TimeSpan PauseTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly Lock _lock = new();
+    private readonly MachineHardware _hardware;
+    private readonly VirtualProcessorThread[] _processors;
+    private readonly Thread _supervisor;
+    private readonly AutoResetEvent _wake = new(false);
+    private readonly TaskCompletionSource<MachineStop> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CrashLoopDetector _crashes = new();
+    private MachineStop? _stopRequest;
+    private string? _resetRequest;
+    private bool _resetAfterCrash;
+    private bool _started;
+    private bool _ended;
+
+    /// <summary>Assembles a machine and loads its guest.</summary>
+    /// <exception cref="MachineException">It cannot be run here.</exception>
+    public Machine(VirtualMachineConfiguration configuration, IPartitionFactory backend)
+    {
+        Configuration = configuration;
+        _hardware = new MachineHardware(configuration, backend, this, Raise);
+        try
+        {
+            Backend = _hardware.Partition.Backend;
+            _hardware.PowerOnState();
+            _processors = [.. _hardware.Partition.Processors.Select(processor =>
+                new VirtualProcessorThread(processor, configuration.Name, OnProcessorStopped, OnProcessorFailed))];
+            Console.InputHandler = Receive;
+            _supervisor = new Thread(Supervise) { IsBackground = true, Name = $"machine {configuration.Name}" };
+        }
+        catch
+        {
+            _hardware.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public event Action<MachineEvent>? EventRaised;
+
+    /// <inheritdoc/>
+    public VirtualMachineConfiguration Configuration { get; }
+
+    /// <inheritdoc/>
+    public BackendKind Backend { get; }
+
+    /// <inheritdoc/>
+    public MachineConsole Console => _hardware.Console;
+
+    /// <summary>What firmware reports on its debug port; null without firmware.</summary>
+    public MachineConsole? FirmwareLog => _hardware.FirmwareLog;
+
+    /// <inheritdoc/>
+    public Task<MachineStop> Stopped => _stopped.Task;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<PortForward> PortForwards => _hardware.PortForwards;
+
+    /// <inheritdoc/>
+    public void Start()
+    {
+        lock (_lock)
+        {
+            if (_started || _ended)
+            {
+                throw new InvalidOperationException("A machine is started once.");
+            }
+
+            _started = true;
+            _crashes.NoteBoot(_hardware.Clock.Now, afterCrash: false);
+            _hardware.Clock.Resume();
+            _supervisor.Start();
+            foreach (var processor in _processors)
+            {
+                processor.Start();
+                processor.Resume();
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void PressPowerButton()
+    {
+        lock (_lock)
+        {
+            if (!_ended)
+            {
+                _hardware.PowerManagement.PressPowerButton();
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Reset() => RequestReset("the user");
+
+    /// <inheritdoc/>
+    public void PowerOff()
+    {
+        RequestStop(new MachineStop(MachineStopReason.PoweredOff, "The machine was powered off."));
+        if (Thread.CurrentThread != _supervisor)
+        {
+            _stopped.Task.Wait();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => PowerOff();
+
+    /// <inheritdoc/>
+    public void RequestPowerOff() => RequestStop(new MachineStop(MachineStopReason.GuestShutdown, "The guest shut down."));
+
+    /// <inheritdoc/>
+    public void RequestDebugExit(int code) =>
+        RequestStop(new MachineStop(MachineStopReason.DebugExit, $"The guest ended the machine through the debug-exit port with code {code}.", code));
+
+    /// <inheritdoc/>
+    public void RequestReset(string source) => RequestReset(source, afterCrash: false);
+
+    private int Receive(ReadOnlyMemory<byte> bytes)
+    {
+        lock (_lock)
+        {
+            return _ended ? bytes.Length : _hardware.Serial.Receive(bytes.Span);
+        }
+    }
+
+    private void RequestReset(string source, bool afterCrash)
+    {
+        lock (_lock)
+        {
+            if (!_started || _ended || _resetRequest is not null)
+            {
+                return;
+            }
+
+            _resetRequest = source;
+            _resetAfterCrash = afterCrash;
+            Interrupt();
+        }
+    }
+
+    private void RequestStop(MachineStop stop)
+    {
+        lock (_lock)
+        {
+            if (_ended || _stopRequest is not null)
+            {
+                return;
+            }
+
+            _stopRequest = stop;
+            if (_started)
+            {
+                Interrupt();
+                return;
+            }
+
+            _ended = true;
+        }
+
+        // It never ran: there is no supervisor to do this.
+        TakeApart(stop, processorsEnded: true);
+    }
+
+    private void Interrupt()
+    {
+        foreach (var processor in _processors)
+        {
+            processor.RequestPause();
+        }
+
+        _wake.Set();
+    }
+
+    private void Supervise()
+    {
+        MachineStop? stop = null;
+        while (stop is null)
+        {
+            _wake.WaitOne();
+            try
+            {
+                stop = HandleRequests();
+            }
+            catch (Exception error)
+            {
+                // A defect in a device's reset, or a boot image that cannot be loaded again: this machine ends, others go on.
+                stop = new MachineStop(MachineStopReason.HostFailure, $"The machine could not be reset: {error.Message}");
+            }
+        }
+
+        bool ended = true;
+        foreach (var processor in _processors)
+        {
+            processor.RequestPause();
+        }
+
+        foreach (var processor in _processors)
+        {
+            ended &= processor.End(PauseTimeout);
+        }
+
+        lock (_lock)
+        {
+            _ended = true;
+        }
+
+        TakeApart(stop, ended);
+    }
+
+    /// <summary>Carries out what was asked for; returns why the machine ends, or null when it goes on.</summary>
+    private MachineStop? HandleRequests()
+    {
+        string? reset;
+        bool afterCrash;
+        lock (_lock)
+        {
+            if (_stopRequest is not null)
+            {
+                return _stopRequest;
+            }
+
+            reset = _resetRequest;
+            afterCrash = _resetAfterCrash;
+        }
+
+        if (reset is null)
+        {
+            return null;
+        }
+
+        if (!PauseProcessors())
+        {
+            return new MachineStop(MachineStopReason.HostFailure, "A virtual processor hangs in its backend and cannot be reset.");
+        }
+
+        _hardware.FlushOutput();
+        Raise(new MachineEvent(MachineEventSeverity.Info, $"The machine was reset by {reset}."));
+        _hardware.PowerOnState();
+        _crashes.NoteBoot(_hardware.Clock.Now, afterCrash);
+        lock (_lock)
+        {
+            // Requests made while the old guest was being stopped are part of the reset. A stop that came meanwhile is not.
+            _resetRequest = null;
+            if (_stopRequest is not null)
+            {
+                return _stopRequest;
+            }
+
+            foreach (var processor in _processors)
+            {
+                processor.Resume();
+            }
+        }
+
+        return null;
+    }
+
+    private bool PauseProcessors()
+    {
+        bool paused = true;
+        foreach (var processor in _processors)
+        {
+            processor.RequestPause();
+        }
+
+        foreach (var processor in _processors)
+        {
+            paused &= processor.WaitUntilPaused(PauseTimeout);
+        }
+
+        return paused;
+    }
+
+    private void OnProcessorStopped(VirtualProcessorThread thread, VpExit exit)
+    {
+        string place = $"virtual processor {thread.Processor.Index} at {thread.Processor.GetGeneralRegisters().Rip:x}h";
+        if (exit.Reason == VpExitReason.Shutdown)
+        {
+            OnTripleFault(place);
+            return;
+        }
+
+        // The upper 16 bits hold an error of the host; without one it is the guest's code that the backend cannot run.
+        bool hostError = exit.Detail >> 48 != 0;
+        RequestStop(hostError
+            ? new MachineStop(MachineStopReason.HostFailure, $"The backend {Backend} failed to run {place} (detail {exit.Detail:x}h).")
+            : new MachineStop(MachineStopReason.GuestCrash, $"The guest did something that the backend {Backend} cannot run, on {place} (detail {exit.Detail:x}h)."));
+    }
+
+    private void OnTripleFault(string place)
+    {
+        bool giveUp;
+        lock (_lock)
+        {
+            giveUp = _crashes.NoteCrash(_hardware.Clock.Now);
+        }
+
+        if (!_hardware.ResetOnTripleFault)
+        {
+            RequestStop(new MachineStop(MachineStopReason.GuestCrash, $"The guest crashed: triple fault on {place}."));
+        }
+        else if (giveUp)
+        {
+            RequestStop(new MachineStop(MachineStopReason.GuestCrash, $"The guest crashed {CrashLoopDetector.Limit} times in a row while booting: triple fault on {place}."));
+        }
+        else
+        {
+            Raise(new MachineEvent(MachineEventSeverity.Warning, $"Triple fault on {place}."));
+            RequestReset("a triple fault", afterCrash: true);
+        }
+    }
+
+    private void OnProcessorFailed(VirtualProcessorThread thread, Exception error) =>
+        RequestStop(new MachineStop(
+            MachineStopReason.HostFailure, $"Virtual processor {thread.Processor.Index} ended with an error of the backend {Backend}: {error.Message} ({error.GetType().Name})"));
+
+    private void TakeApart(MachineStop stop, bool processorsEnded)
+    {
+        try
+        {
+            _hardware.FlushOutput();
+            if (processorsEnded)
+            {
+                _hardware.Dispose();
+            }
+            else
+            {
+                // Freeing memory that a processor may still use would take the process down; it is left behind instead.
+                Raise(new MachineEvent(MachineEventSeverity.Error, "A virtual processor did not stop; the machine's memory is kept until the process ends."));
+            }
+        }
+        catch (Exception error)
+        {
+            Raise(new MachineEvent(MachineEventSeverity.Error, $"Closing the machine's devices failed: {error.Message}"));
+        }
+
+        Console.Complete();
+        FirmwareLog?.Complete();
+        _stopped.TrySetResult(stop);
+    }
+
+    // A listener's failure is its own; it must not stop a processor or the supervisor.
+    private void Raise(MachineEvent happened)
+    {
+        foreach (var listener in EventRaised?.GetInvocationList() ?? [])
+        {
+            try
+            {
+                ((Action<MachineEvent>)listener)(happened);
+            }
+            catch (Exception error)
+            {
+                System.Diagnostics.Trace.TraceError($"A listener of machine '{Configuration.Name}' failed: {error}");
+            }
+        }
+    }
+}
