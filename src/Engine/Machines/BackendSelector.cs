@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Partitions.Kvm;
+using Hypervisor.Engine.Partitions.Software;
 
 namespace Hypervisor.Engine.Machines;
 
@@ -20,7 +21,7 @@ public sealed class BackendSelector
     }
 
     /// <summary>The backends of this product, probed once a process.</summary>
-    public static BackendSelector Default { get; } = new([new KvmPartitionFactory()]);
+    public static BackendSelector Default { get; } = new([new KvmPartitionFactory(), new SoftwarePartitionFactory()]);
 
     /// <summary>What was found, in order of preference.</summary>
     public IReadOnlyList<BackendProbe> Probes => _probes.Value;

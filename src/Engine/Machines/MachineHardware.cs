@@ -69,6 +69,8 @@ internal sealed class MachineHardware : IDisposable
             _pci = Reset(new PciBus(_bus, new PartitionMessages(Partition), _interrupts.Line));
             _pci.ResetRequested = () => control.RequestReset("the reset control register");
             AttachDisks(configuration, events);
+            Attach(new VirtioEntropy(Memory, Clock), events);
+            Attach(new VirtioBalloon(Memory, Clock, statisticsInterval: TimeSpan.Zero), events);
 
             if (!Boot.IsDirect)
             {

@@ -61,7 +61,7 @@ public class HostileGuestTests
             {
                 var next = code.CreateLabel();
                 code.mov(esi, 999);
-                code.mov(ecx, 20000);
+                code.mov(ecx, 3000);
                 code.Label(ref next);
                 Advance(code);
                 // In turn: configuration space of bus 0, the windows of device BARs, and anywhere between 3 and 4 GB.
