@@ -44,7 +44,7 @@ internal sealed class KvmCpuidPolicy
         _leaves = [.. supported];
         _isIntel = _leaves.Any(leaf => leaf.Function == 0 && leaf.Ebx == IntelEbx);
         RemoveUnsupported(tscDeadline, architecturalCapabilities);
-        KvmCpuidModels.Limit(_leaves, model);
+        LimitTo(model);
         DescribeClocks(tscKilohertz);
         DescribeBrand();
         OffersKvmClock = _leaves.Any(leaf => leaf.Function == KvmFeatures && (leaf.Eax & (1 | 1 << 3)) != 0);
@@ -115,6 +115,22 @@ internal sealed class KvmCpuidPolicy
         // MWAIT, performance counters, RDT, SGX, trace, SVM, IBS, LWP, memory encryption, extended counters: absent.
         uint[] absent = [5, 0xA, 0xF, 0x10, 0x12, 0x14, 0x8000_000A, 0x8000_001B, 0x8000_001C, 0x8000_001F, 0x8000_0022];
         _leaves.RemoveAll(leaf => absent.Contains(leaf.Function));
+    }
+
+    private void LimitTo(ProcessorModel model)
+    {
+        for (int i = _leaves.Count - 1; i >= 0; i--)
+        {
+            var leaf = _leaves[i];
+            if (ProcessorModelMask.Apply(model, leaf.Function, leaf.Index, ref leaf.Eax, ref leaf.Ebx, ref leaf.Ecx, ref leaf.Edx))
+            {
+                _leaves[i] = leaf;
+            }
+            else
+            {
+                _leaves.RemoveAt(i);
+            }
+        }
     }
 
     /// <summary>The name of the host's processor, which some kernels leave out of their list.</summary>

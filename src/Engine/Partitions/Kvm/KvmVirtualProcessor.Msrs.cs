@@ -32,8 +32,8 @@ public sealed unsafe partial class KvmVirtualProcessor
     {
         ref var msr = ref run->Msr;
         bool known = run->ExitReason == KvmExitReason.X86ReadMsr
-            ? KvmMsrPolicy.TryRead(msr.Index, out msr.Data)
-            : KvmMsrPolicy.TryWrite(msr.Index);
+            ? UnknownMsrPolicy.TryRead(msr.Index, out msr.Data)
+            : UnknownMsrPolicy.TryWrite(msr.Index);
         msr.Error = known ? (byte)0 : (byte)1;
         if (!known)
         {

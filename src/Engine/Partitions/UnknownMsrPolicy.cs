@@ -1,11 +1,11 @@
-namespace Hypervisor.Engine.Partitions.Kvm;
+namespace Hypervisor.Engine.Partitions;
 
 /// <summary>
-/// What the guest sees of model-specific registers that the kernel does not know. Guests read some of them without preparing for
+/// What the guest sees of model-specific registers that its backend does not know. Guests read some of them without preparing for
 /// #GP, because the bare processor always has them; these read as zero ("nothing to report") and forget what is written. All others
 /// raise #GP(0), as an absent register does.
 /// </summary>
-internal static class KvmMsrPolicy
+internal static class UnknownMsrPolicy
 {
     // Intel SDM vol. 4, table 2-2.
     private const uint PlatformId = 0x17, SmiCount = 0x34, ArchCapabilities = 0x10A, PerfStatus = 0x198, PerfControl = 0x199,
