@@ -16,6 +16,7 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
 
     private readonly CancellationTokenSource _stopping = new();
     private HypervisorHost? _host;
+    private bool _machinesAreArguments;
 
     /// <summary>Folder that holds the machines; HYPERVISOR_HOME or the user's data folder when not given.</summary>
     [Parameter]
@@ -71,7 +72,12 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
     }
 
     /// <inheritdoc/>
-    protected sealed override void BeginProcessing() => Guard(Begin);
+    protected sealed override void BeginProcessing()
+    {
+        // Before the first object comes, what is bound was written by the user.
+        _machinesAreArguments = IsBound("VM") || IsBound("Entity");
+        Guard(Begin);
+    }
 
     /// <inheritdoc/>
     protected sealed override void ProcessRecord() => Guard(Process);
@@ -216,6 +222,14 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
             if (!machine.IsReference)
             {
                 yield return machine;
+                continue;
+            }
+
+            if (!_machinesAreArguments)
+            {
+                Complain(new CommandError(
+                    new ArgumentException($"'{machine.Name}' came through the pipeline; there a machine is needed. A name is taken as an argument, or by Get-VM."),
+                    "NameInPipeline", ErrorCategory.InvalidArgument, machine.Name));
                 continue;
             }
 

@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using Hypervisor.Engine.Machines;
 
 namespace Hypervisor.Engine.Inventory;
@@ -32,10 +31,6 @@ public sealed record VIEvent
 
     /// <summary>Process that recorded it.</summary>
     public int ProcessId { get; init; }
-
-    /// <inheritdoc/>
-    [JsonIgnore]
-    public string Summary => $"{CreatedTime:yyyy-MM-dd HH:mm:ss} {FullFormattedMessage}";
 
     /// <inheritdoc/>
     public override string ToString() => FullFormattedMessage;

@@ -31,11 +31,11 @@ public sealed class VITask
         Description = description;
         EntityId = objectId;
         Entity = objectName;
-        StartTime = DateTimeOffset.Now;
+        StartTime = DateTime.Now;
         _ = _completion.Task.ContinueWith(static finished => finished.Exception, TaskContinuationOptions.OnlyOnFaulted);
     }
 
-    private sealed record TaskOutcome(TaskState State, int PercentComplete, DateTimeOffset? FinishTime, object? Result, Exception? Error);
+    private sealed record TaskOutcome(TaskState State, int PercentComplete, DateTime? FinishTime, object? Result, Exception? Error);
 
     /// <summary>Identity, unique.</summary>
     public string Id { get; }
@@ -58,11 +58,11 @@ public sealed class VITask
     /// <summary>0 to 100.</summary>
     public int PercentComplete => _now.PercentComplete;
 
-    /// <summary>When it was asked for.</summary>
-    public DateTimeOffset StartTime { get; }
+    /// <summary>When it was asked for, local time.</summary>
+    public DateTime StartTime { get; }
 
-    /// <summary>When it ended, or null.</summary>
-    public DateTimeOffset? FinishTime => _now.FinishTime;
+    /// <summary>When it ended, local time, or null.</summary>
+    public DateTime? FinishTime => _now.FinishTime;
 
     /// <summary>What it made or changed, such as a <see cref="VirtualMachine"/>; null until it has succeeded.</summary>
     public object? Result => _now.Result;
@@ -102,12 +102,12 @@ public sealed class VITask
         try
         {
             object? result = await body(this, _cancellation.Token).ConfigureAwait(false);
-            _now = new TaskOutcome(TaskState.Success, 100, DateTimeOffset.Now, result, null);
+            _now = new TaskOutcome(TaskState.Success, 100, DateTime.Now, result, null);
             _completion.SetResult();
         }
         catch (Exception exception)
         {
-            _now = _now with { State = TaskState.Error, FinishTime = DateTimeOffset.Now, Error = exception };
+            _now = _now with { State = TaskState.Error, FinishTime = DateTime.Now, Error = exception };
             _completion.SetException(exception);
         }
     }

@@ -65,8 +65,8 @@ public sealed class VirtualMachine
     /// <summary>Free text.</summary>
     public string Notes => Configuration.Notes;
 
-    /// <summary>When it was made.</summary>
-    public DateTimeOffset CreateDate => Configuration.CreateDate;
+    /// <summary>When it was made, local time.</summary>
+    public DateTime CreateDate => Configuration.CreateDate.LocalDateTime;
 
     /// <summary>Size of its disks and its own folder as the guest may fill them, GB.</summary>
     public decimal ProvisionedSpaceGB => Math.Round(Detail.ProvisionedBytes / BytesPerGB, 3);
