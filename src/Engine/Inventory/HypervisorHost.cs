@@ -59,6 +59,9 @@ public sealed partial class HypervisorHost : IDisposable
         return Opened.GetOrAdd(folder.Root, _ => new Lazy<HypervisorHost>(() => new HypervisorHost(folder, HostServicesOfThisComputer.Create()))).Value;
     }
 
+    /// <summary>Makes <see cref="Open"/> give this host for its folder; for tests that run commands on machines of their own making.</summary>
+    internal static void Use(HypervisorHost host) => Opened[host.Folder.Root] = new Lazy<HypervisorHost>(host);
+
     /// <summary>All machines by name.</summary>
     public IReadOnlyList<VirtualMachine> GetMachines() => [.. _store.Read().Machines.Select(View)];
 

@@ -40,6 +40,7 @@ internal sealed record MachineDocument
         using JsonDocument document = JsonDocument.Parse(content);
         if (document.RootElement.ValueKind != JsonValueKind.Object
             || !document.RootElement.TryGetProperty("schemaVersion", out JsonElement version)
+            || version.ValueKind != JsonValueKind.Number
             || !version.TryGetInt32(out int number))
         {
             throw new MachineException($"'{path}' is not a machine configuration: it has no schemaVersion.");
