@@ -1,0 +1,75 @@
+namespace Hypervisor.Tests.Unit.Support;
+
+/// <summary>Time that moves only when a test says so; timers fire on the test's thread.</summary>
+internal sealed class ManualTimeProvider : TimeProvider
+{
+    private readonly Lock _lock = new();
+    private readonly List<ManualTimer> _timers = [];
+    private TimeSpan _now = TimeSpan.FromDays(1);
+
+    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    public override long GetTimestamp()
+    {
+        lock (_lock)
+        {
+            return _now.Ticks;
+        }
+    }
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        var timer = new ManualTimer(this, () => callback(state));
+        timer.Change(dueTime, period);
+        lock (_lock)
+        {
+            _timers.Add(timer);
+        }
+
+        return timer;
+    }
+
+    public void Advance(TimeSpan time)
+    {
+        ManualTimer[] due;
+        lock (_lock)
+        {
+            _now += time;
+            due = [.. _timers.Where(t => t.Due <= _now)];
+            foreach (var timer in due)
+            {
+                timer.Due = TimeSpan.MaxValue;
+            }
+        }
+
+        foreach (var timer in due)
+        {
+            timer.Callback();
+        }
+    }
+
+    private sealed class ManualTimer(ManualTimeProvider owner, Action callback) : ITimer
+    {
+        public TimeSpan Due { get; set; } = TimeSpan.MaxValue;
+
+        public Action Callback { get; } = callback;
+
+        public bool Change(TimeSpan dueTime, TimeSpan period)
+        {
+            lock (owner._lock)
+            {
+                Due = dueTime < TimeSpan.Zero ? TimeSpan.MaxValue : owner._now + dueTime;
+            }
+
+            return true;
+        }
+
+        public void Dispose() => Due = TimeSpan.MaxValue;
+
+        public ValueTask DisposeAsync()
+        {
+            Dispose();
+            return ValueTask.CompletedTask;
+        }
+    }
+}
