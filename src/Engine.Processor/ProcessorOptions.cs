@@ -20,4 +20,10 @@ public sealed record ProcessorOptions
 
     /// <summary>Physical address bits shown by CPUID, 36 to 52.</summary>
     public int PhysicalAddressBits { get; init; } = 40;
+
+    /// <summary>Cores of a socket, for the topology leaves of CPUID; 0 puts all processors into one.</summary>
+    public int CoresPerSocket { get; init; }
+
+    /// <summary>The level of the x86-64 psABI that CPUID shows at most (1: SSE2 only); 0 shows all there is.</summary>
+    public int FeatureLevel { get; init; }
 }

@@ -23,6 +23,9 @@ public sealed unsafe partial class X86Processor : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         Index = options.Index;
         ProcessorCount = options.ProcessorCount;
+        _coresPerSocket = options.CoresPerSocket is > 0 and int cores && cores <= ProcessorCount ? cores : ProcessorCount;
+        _hiddenFeatures1C = options.FeatureLevel == 1 ? Level2Features1C : 0;
+        _hiddenFeaturesExtendedC = options.FeatureLevel == 1 ? Level2FeaturesExtendedC : 0;
         PhysicalAddressBits = options.PhysicalAddressBits;
         _memory = options.Memory;
         _ports = options.Ports;
@@ -83,7 +86,12 @@ public sealed unsafe partial class X86Processor : IDisposable
     public void InjectNmi() => SignalAttention(Attention.Nmi);
 
     /// <summary>An INIT IPI: the processor resets and, unless it is the bootstrap processor, waits for a start-up IPI. Any thread.</summary>
-    public void Init() => SignalAttention(Attention.Init);
+    public void Init()
+    {
+        // A start-up that came before means nothing any more.
+        TakeAttention(Attention.Startup);
+        SignalAttention(Attention.Init);
+    }
 
     /// <summary>A start-up IPI: starts a waiting processor in real mode at vector × 4096; otherwise ignored. Any thread.</summary>
     public void StartupIpi(byte vector)

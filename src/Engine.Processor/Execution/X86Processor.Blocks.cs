@@ -301,6 +301,11 @@ public sealed unsafe partial class X86Processor
             offset += instruction.Length;
             to++;
             ends = EndsBlock(instruction);
+            if (SystemInstructions.AccessesPort(instruction.Code))
+            {
+                // What a device does about it (an interrupt, a stop) is looked at before the next instruction.
+                break;
+            }
 
             // The interrupt shadow of STI and of loads of SS must not meet the end of a block.
         }

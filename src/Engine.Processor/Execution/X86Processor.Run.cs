@@ -83,10 +83,10 @@ public sealed unsafe partial class X86Processor
 
         if ((attention & Attention.Init) != 0 && TakeAttention(Attention.Init))
         {
-            TakeAttention(Attention.Startup);
             ResetOnInit();
         }
 
+        // Both may be pending on a processor whose thread was late; the start-up then is the one that followed the INIT.
         if ((attention & Attention.Startup) != 0 && TakeAttention(Attention.Startup) && _activity == Activity.WaitingForStartup)
         {
             StartAt((byte)Volatile.Read(ref _startupVector));
@@ -96,6 +96,11 @@ public sealed unsafe partial class X86Processor
         {
             AttendTraps();
             AttendInterrupts();
+        }
+        else
+        {
+            // Nothing but a start-up is taken here; what is left pending would keep the host's thread awake.
+            TakeAttention(Attention.Interrupt | Attention.Nmi);
         }
 
         if ((attention & Attention.Stop) != 0 && TakeAttention(Attention.Stop))

@@ -20,6 +20,11 @@ internal static unsafe partial class SystemInstructions
         or Code.Popfq or Code.Invlpg_m or Code.Lmsw_rm16 or Code.Lmsw_r32m16 or Code.Lmsw_r64m16 or Code.Stac or Code.Clac or Code.Xsetbv
         or Code.Invpcid_r32_m128 or Code.Invpcid_r64_m128 or Code.INVALID;
 
+    /// <summary>IN, OUT and their string forms.</summary>
+    public static bool AccessesPort(Code code) => code is Code.In_AL_imm8 or Code.In_AX_imm8 or Code.In_EAX_imm8 or Code.In_AL_DX or Code.In_AX_DX
+        or Code.In_EAX_DX or Code.Out_imm8_AL or Code.Out_imm8_AX or Code.Out_imm8_EAX or Code.Out_DX_AL or Code.Out_DX_AX or Code.Out_DX_EAX
+        or Code.Insb_m8_DX or Code.Insw_m16_DX or Code.Insd_m32_DX or Code.Outsb_DX_m8 or Code.Outsw_DX_m16 or Code.Outsd_DX_m32;
+
     internal static void RequireKernel(X86Processor cpu)
     {
         if (cpu.Cpl != 0)

@@ -29,6 +29,13 @@ public sealed unsafe partial class X86Processor
     // FSRM, IBRS and IBPB, STIBP, ARCH_CAPABILITIES, SSBD.
     private const uint Features7D = 1u << 4 | 1u << 26 | 1u << 27 | 1u << 29 | 1u << 31;
 
+    // What x86-64-v2 has beyond v1: SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT; LAHF in 64-bit mode.
+    private const uint Level2Features1C = 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23;
+    private const uint Level2FeaturesExtendedC = 1;
+
+    private readonly int _coresPerSocket;
+    private readonly uint _hiddenFeatures1C, _hiddenFeaturesExtendedC;
+
     private static ReadOnlySpan<byte> Brand => "Hypervisor x86-64 software processor\0\0\0\0\0\0\0\0\0\0\0\0"u8;
 
     internal void Identify(uint leaf, uint subleaf, out uint eax, out uint ebx, out uint ecx, out uint edx)
@@ -39,7 +46,7 @@ public sealed unsafe partial class X86Processor
             leaf = MaximumLeaf;
         }
 
-        int coreBits = BitOperations.Log2((uint)Math.Max(1, ProcessorCount - 1)) + (ProcessorCount > 1 ? 1 : 0);
+        int coreBits = _coresPerSocket > 1 ? BitOperations.Log2((uint)_coresPerSocket - 1) + 1 : 0;
         ulong frequency = _timestamp.Frequency;
         switch (leaf)
         {
@@ -53,8 +60,8 @@ public sealed unsafe partial class X86Processor
             case 1:
                 eax = SignatureEax;
                 ebx = ((uint)Index << 24) | ((uint)Math.Min(255, 1 << coreBits) << 16) | (8 << 8);
-                ecx = Features1C | ((State->Cr4 & Cr4Osxsave) != 0 ? 1u << 27 : 0);
-                edx = Features1D | (ProcessorCount > 1 ? 1u << 28 : 0);
+                ecx = (Features1C & ~_hiddenFeatures1C) | ((State->Cr4 & Cr4Osxsave) != 0 ? 1u << 27 : 0);
+                edx = Features1D | (_coresPerSocket > 1 ? 1u << 28 : 0);
                 break;
             case 2:
                 // All cache descriptors are in leaf 4.
@@ -98,7 +105,7 @@ public sealed unsafe partial class X86Processor
                 break;
             case 0x8000_0001:
                 // LAHF, LZCNT is BMI's companion and left out; SYSCALL, NX, 1 GB pages, RDTSCP, LM.
-                ecx = 1u << 0 | 1u << 8;
+                ecx = (1u << 0 | 1u << 8) & ~_hiddenFeaturesExtendedC;
                 edx = 1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29;
                 break;
             case 0x8000_0002 or 0x8000_0003 or 0x8000_0004:
@@ -141,7 +148,7 @@ public sealed unsafe partial class X86Processor
         (eax, ebx, ecx) = subleaf switch
         {
             0 => (0u, 1u, 1u << 8),
-            1 => ((uint)coreBits, (uint)ProcessorCount, 1u | (2u << 8)),
+            1 => ((uint)coreBits, (uint)_coresPerSocket, 1u | (2u << 8)),
             _ => (0u, 0u, subleaf),
         };
     }

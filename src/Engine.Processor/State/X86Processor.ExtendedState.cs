@@ -12,7 +12,7 @@ public sealed unsafe partial class X86Processor
     /// <param name="image">At least 576 bytes.</param>
     public int GetExtendedState(Span<byte> image)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(image.Length, ExtendedState.AvxOffset, nameof(image));
+        CheckImage(image.Length);
         ulong components = ExtendedState.X87 | ExtendedState.Sse | (image.Length >= ExtendedState.StandardBytes ? ExtendedState.Avx : 0);
         int length = ExtendedState.StandardBytesOf(components);
         image[..length].Clear();
@@ -37,7 +37,7 @@ public sealed unsafe partial class X86Processor
     /// <param name="image">At least 576 bytes.</param>
     public void SetExtendedState(ReadOnlySpan<byte> image)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(image.Length, ExtendedState.AvxOffset, nameof(image));
+        CheckImage(image.Length);
         // SAFETY: the span is pinned; the upper halves are read only where they lie in it.
         fixed (byte* area = image)
         {
@@ -62,6 +62,14 @@ public sealed unsafe partial class X86Processor
             {
                 ExtendedState.LoadUpper(State, area + ExtendedState.AvxOffset, 16);
             }
+        }
+    }
+
+    private static void CheckImage(int length)
+    {
+        if (length < ExtendedState.AvxOffset)
+        {
+            throw new ArgumentException($"An XSAVE image has at least {ExtendedState.AvxOffset} bytes, not {length}.");
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Numerics;
 using Hypervisor.Engine.Processor;
 
 namespace Hypervisor.Engine.Partitions.Software;
@@ -28,6 +29,8 @@ internal sealed class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
             Ports = _bus,
             Timestamp = timestamp,
             PhysicalAddressBits = physicalAddressBits,
+            CoresPerSocket = BitOperations.IsPow2(options.CoresPerSocket) && options.CoresPerSocket <= options.ProcessorCount ? options.CoresPerSocket : 1,
+            FeatureLevel = (int)ProcessorModels.Parse(options.ProcessorModel),
         });
         Apic = new LocalApic(index, apicBus, this, options.Clock, timestamp);
         _bus.Apic = Apic;
