@@ -53,6 +53,11 @@ internal sealed class ShellProgram(string[] arguments)
             return Help.HelpCommand.Run([.. options.Words.Skip(1)], Console.Out);
         }
 
+        if (options.Words is [{ } word, ..] && string.Equals(word, "quickstart", StringComparison.OrdinalIgnoreCase))
+        {
+            return new QuickstartCommand(_screen, Console.Out).Run([.. options.Words.Skip(1)]);
+        }
+
         var session = new ShellSession(_screen, options.Output);
         Console.CancelKeyPress += (_, key) => key.Cancel = session.Stop();
         if (options.Command is { } text)
