@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Partitions;
 
 namespace Hypervisor.Engine.Inventory;
 
@@ -8,7 +9,13 @@ internal static class HostServicesOfThisComputer
     /// <summary>Names them; nothing is probed or opened before it is needed.</summary>
     public static HostServices Create() => new()
     {
-        CreateMachineFactory = static () => throw new MachineException("This build cannot power machines on: it has no machine factory."),
-        FindBackends = static () => [],
+        CreateMachineFactory = static () => new MachineFactory(),
+        FindBackends = static () => FindBackends(BackendSelector.Default),
     };
+
+    private static IReadOnlyList<BackendFinding> FindBackends(BackendSelector selector)
+    {
+        BackendKind chosen = selector.Select(BackendKind.Auto).Backend;
+        return [.. selector.Probes.Select(probe => new BackendFinding(probe.Backend, probe.Available, probe.Backend == chosen, probe.Reason))];
+    }
 }
