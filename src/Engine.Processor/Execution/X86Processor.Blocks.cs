@@ -306,8 +306,6 @@ public sealed unsafe partial class X86Processor
                 // What a device does about it (an interrupt, a stop) is looked at before the next instruction.
                 break;
             }
-
-            // The interrupt shadow of STI and of loads of SS must not meet the end of a block.
         }
 
         if (ordinal == 0)
@@ -315,16 +313,12 @@ public sealed unsafe partial class X86Processor
             return;
         }
 
-        if (!ends)
-        {
-            *to = default;
-            to->Handler = &FallThrough;
-            to->Offset = (ushort)offset;
-            to->Ordinal = (ushort)ordinal;
-            ordinal++;
-        }
-
-        block->Count = ordinal;
+        // After a branch, too: whatever a handler returns, the block's end is met by something.
+        *to = default;
+        to->Handler = &FallThrough;
+        to->Offset = (ushort)offset;
+        to->Ordinal = (ushort)ordinal;
+        block->Count = ordinal + 1;
     }
 
     // One instruction whose bytes lie in two pages, or outside memory (there everything reads as all ones).
