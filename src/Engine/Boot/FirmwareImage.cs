@@ -4,13 +4,14 @@ using Hypervisor.Engine.Memory;
 namespace Hypervisor.Engine.Boot;
 
 /// <summary>
-/// Firmware of a PC: read-only memory that ends at 4 GB, with the reset vector in its last 16 bytes, and a copy of its last 128 KB below
-/// 1 MB, in memory that the firmware itself may write as on a machine with shadow RAM switched on.
+/// Firmware of a PC: read-only memory that ends at 4 GB, with the reset vector in its last 16 bytes, and a copy of its last 256 KB
+/// below 1 MB, in memory that the firmware itself may write as on a machine with shadow RAM switched on. (SeaBIOS takes shadow RAM that
+/// is already on for filled, and its larger image has its start-up code below E0000h.)
 /// </summary>
 public sealed class FirmwareImage : IDisposable
 {
     private const int SmallestBytes = 64 << 10, LargestBytes = 8 << 20;
-    private const int ShadowBytes = 128 << 10;
+    private const int ShadowBytes = 256 << 10;
     private const int ResetVectorBytes = 16;
 
     /// <summary>Where distributions put SeaBIOS, the best one first.</summary>

@@ -1,6 +1,7 @@
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Partitions.Kvm;
 using Hypervisor.Engine.Partitions.Software;
+using Hypervisor.Engine.Partitions.Whp;
 
 namespace Hypervisor.Engine.Machines;
 
@@ -21,7 +22,7 @@ public sealed class BackendSelector
     }
 
     /// <summary>The backends of this product, probed once a process.</summary>
-    public static BackendSelector Default { get; } = new([new KvmPartitionFactory(), new SoftwarePartitionFactory()]);
+    public static BackendSelector Default { get; } = new([new KvmPartitionFactory(), new WhpPartitionFactory(), new SoftwarePartitionFactory()]);
 
     /// <summary>What was found, in order of preference.</summary>
     public IReadOnlyList<BackendProbe> Probes => _probes.Value;
