@@ -248,6 +248,47 @@ public sealed class TcpNatTests
     }
 
     [Fact]
+    public void The_last_fin_is_sent_until_it_is_acknowledged()
+    {
+        using var server = new Server();
+        using var guest = new MockGuest();
+        var peer = new MockTcpPeer(guest, MockGuest.Gateway, server.Port, 4000);
+        peer.Connect();
+        using var socket = server.Accept();
+        peer.Close();
+        peer.PumpUntil(() => peer.FinAcknowledged);
+        socket.Shutdown(SocketShutdown.Send);
+        for (int i = 0; i < 3; i++)
+        {
+            guest.Take(f => MockGuest.IsIpv4(f, Ipv4Packet.Tcp, MockGuest.Gateway)
+                && TcpSegment.TryParse(f.AsSpan(34), out var s) && s.Has(TcpFlags.Fin));
+            Assert.Equal(1, guest.Network.Statistics.TcpFlows);
+        }
+
+        peer.PumpUntil(() => peer.FinReceived);
+        guest.WaitFor(() => guest.Network.Statistics.TcpFlows == 0);
+    }
+
+    [Fact]
+    public void Data_for_an_unplugged_guest_waits_for_nobody()
+    {
+        using var server = new Server();
+        using var guest = new MockGuest();
+        var peer = new MockTcpPeer(guest, MockGuest.Gateway, server.Port, 4000);
+        peer.Connect();
+        using var socket = server.Accept();
+        guest.Port.Dispose();
+        socket.Send([1, 2, 3]);
+        guest.WaitFor(() => guest.Network.Statistics.DroppedToGuest > 0);
+        guest.WaitFor(() =>
+        {
+            guest.Time.Advance(TimeSpan.FromSeconds(30));
+            return guest.Network.Statistics.TcpFlows == 0;
+        });
+        Assert.Throws<SocketException>(() => socket.Receive(new byte[1]));
+    }
+
+    [Fact]
     public void A_refused_connection_is_reset()
     {
         ushort port;

@@ -40,11 +40,17 @@ internal sealed class GuestLink(Subnet subnet, int mtu)
 
     /// <summary>
     /// Sends a TCP segment that stands in <see cref="Payload"/>. Its checksum is put in here, or left to the guest when it can.
-    /// False when the guest has no room: nothing was sent, and the caller keeps it.
+    /// False when the guest has no room: nothing was sent, and the caller keeps it. What nobody is plugged in for is lost.
     /// </summary>
     public bool TrySendTcp(MacAddress destinationMac, uint source, uint destination, int headerLength, int length, int segmentSize)
     {
-        if (Receiver is not { } receiver || IsBlocked)
+        if (Receiver is not { } receiver)
+        {
+            Dropped++;
+            return true;
+        }
+
+        if (IsBlocked)
         {
             return false;
         }

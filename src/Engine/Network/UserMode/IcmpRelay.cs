@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.ComponentModel;
+using System.Net;
 using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using Hypervisor.Engine.Network.Protocols;
@@ -7,8 +8,8 @@ using Hypervisor.Engine.Network.Protocols;
 namespace Hypervisor.Engine.Network.UserMode;
 
 /// <summary>
-/// Answers echo requests: those to the network's own addresses itself, others after the host's echo was answered. Where the host
-/// lets an unprivileged process send none, those stay unanswered.
+/// Answers echo requests: those to the network's own addresses itself, others after an echo of the host was answered. Where the host
+/// lets this process send none, those stay unanswered.
 /// </summary>
 internal sealed class IcmpRelay(NetworkCore core, HostPolicy policy)
 {
@@ -51,19 +52,7 @@ internal sealed class IcmpRelay(NetworkCore core, HostPolicy policy)
     {
         // The guest's thread holds the network's lock: leave it.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        byte[]? answer = null;
-        try
-        {
-            using var ping = new Ping();
-            var reply = await ping.SendPingAsync(Ipv4Packet.ToAddress(target), TimeoutMilliseconds, data).ConfigureAwait(false);
-            answer = reply.Status == IPStatus.Success ? reply.Buffer : null;
-        }
-        catch (Exception e) when (e is PingException or SocketException or PlatformNotSupportedException or Win32Exception)
-        {
-            // Not permitted here, or no route: the guest gets no answer, as from a host that is silent.
-            answer = null;
-        }
-
+        byte[]? answer = await EchoAsync(target, data).ConfigureAwait(false);
         lock (core.Gate)
         {
             _underWay--;
@@ -73,5 +62,55 @@ internal sealed class IcmpRelay(NetworkCore core, HostPolicy policy)
                 core.Settle();
             }
         }
+    }
+
+    /// <returns>The data that came back; null when none did.</returns>
+    private static async Task<byte[]?> EchoAsync(uint target, byte[] data)
+    {
+        try
+        {
+            if (OperatingSystem.IsLinux() && TryMakeEchoSocket() is { } socket)
+            {
+                using (socket)
+                {
+                    return await EchoAsync(socket, target, data).ConfigureAwait(false);
+                }
+            }
+
+            using var ping = new Ping();
+            var reply = await ping.SendPingAsync(Ipv4Packet.ToAddress(target), TimeoutMilliseconds, data).ConfigureAwait(false);
+            return reply.Status == IPStatus.Success ? reply.Buffer : null;
+        }
+        catch (Exception e) when (e is PingException or SocketException or PlatformNotSupportedException or Win32Exception or OperationCanceledException)
+        {
+            // Not permitted here, no route, or too late: the guest gets no answer, as from a host that is silent.
+            return null;
+        }
+    }
+
+    /// <summary>A socket for echoes that needs no privilege (icmp(7)); null where net.ipv4.ping_group_range leaves this process out.</summary>
+    private static Socket? TryMakeEchoSocket()
+    {
+        try
+        {
+            return new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Icmp);
+        }
+        catch (SocketException)
+        {
+            return null;
+        }
+    }
+
+    private static async Task<byte[]?> EchoAsync(Socket socket, uint target, byte[] data)
+    {
+        // The system fills in identifier and checksum, and hands over only replies to this socket.
+        byte[] message = new byte[IcmpMessage.HeaderLength + data.Length];
+        message[0] = IcmpMessage.EchoRequest;
+        data.CopyTo(message, IcmpMessage.HeaderLength);
+        using var timeout = new CancellationTokenSource(TimeoutMilliseconds);
+        await socket.ConnectAsync(new IPEndPoint(Ipv4Packet.ToAddress(target), 0), timeout.Token).ConfigureAwait(false);
+        await socket.SendAsync(message, SocketFlags.None, timeout.Token).ConfigureAwait(false);
+        int count = await socket.ReceiveAsync(message, SocketFlags.None, timeout.Token).ConfigureAwait(false);
+        return count == message.Length && message[0] == IcmpMessage.EchoReply ? message[IcmpMessage.HeaderLength..] : null;
     }
 }

@@ -199,7 +199,7 @@ internal sealed partial class TcpFlow : IDisposable
             return;
         }
 
-        if (State == TcpFlowState.LastAck)
+        if (State == TcpFlowState.LastAck && _sendUnacknowledged == _finSequence + 1)
         {
             Close(abortHost: false);
         }

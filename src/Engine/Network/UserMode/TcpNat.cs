@@ -203,7 +203,8 @@ internal sealed class TcpNat(NetworkCore core, HostPolicy policy, ArpResponder a
     {
         while (_flows.Count >= core.Options.MaximumTcpFlows)
         {
-            _flows.Values.MinBy(flow => flow.LastActivity)!.Abort();
+            // Those that are over and only wait go first.
+            _flows.Values.MinBy(flow => (flow.State != TcpFlowState.TimeWait, flow.LastActivity))!.Abort();
         }
     }
 
