@@ -64,7 +64,8 @@ internal static unsafe class MultiplyHandlers<T> where T : unmanaged, IBinaryInt
     {
         CpuState* s = cpu.State;
         long a = Width.SignExtend((i->Flags & InstructionFlags.Memory) != 0 ? cpu.ReadOperand<T>(i) : Width.Get<T>(s, i->Reg1));
-        return StoreTruncated(s, i, a, i->Immediate);
+        // Immediates of the operand's own width come without sign extension.
+        return StoreTruncated(s, i, a, Width.SignExtend(Width.Truncate<T>((ulong)i->Immediate)));
     }
 
     public static DecodedInstruction* Divide(X86Processor cpu, DecodedInstruction* i)

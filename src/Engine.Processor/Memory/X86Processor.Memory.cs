@@ -174,7 +174,8 @@ public sealed unsafe partial class X86Processor
         ulong last = linear + (ulong)count - 1;
         if (((linear ^ last) & ~PageMask) != 0)
         {
-            Translate(last, kind);
+            // CR2 shows the first byte of the second page.
+            Translate(last & ~PageMask, kind);
         }
     }
 
