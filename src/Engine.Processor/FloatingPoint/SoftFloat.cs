@@ -87,9 +87,14 @@ internal static partial class SoftFloat
             if ((context.Masks & FloatExceptions.Overflow) == 0)
             {
                 exponent -= format.WrapBias;
-                return exponent > format.MaxExponent
-                    ? FloatValue.InfinityOf(negative)
-                    : FloatValue.FiniteOf(negative, exponent, high);
+                if (exponent <= format.MaxExponent)
+                {
+                    return FloatValue.FiniteOf(negative, exponent, high);
+                }
+
+                context.Flags |= FloatExceptions.Inexact;
+                context.RoundedUp = true;
+                return FloatValue.InfinityOf(negative);
             }
 
             context.Flags |= FloatExceptions.Inexact;

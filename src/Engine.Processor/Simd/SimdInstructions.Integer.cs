@@ -142,6 +142,13 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Blendpd_xmm_xmmm128_imm8, &Immediate<Blendpd>);
         table.Set(Code.Palignr_xmm_xmmm128_imm8, &Immediate<Palignr>);
         table.Set(Code.Mpsadbw_xmm_xmmm128_imm8, &Immediate<Mpsadbw>);
+        table.Set(Code.Aesenc_xmm_xmmm128, &Binary<Aesenc>);
+        table.Set(Code.Aesenclast_xmm_xmmm128, &Binary<Aesenclast>);
+        table.Set(Code.Aesdec_xmm_xmmm128, &Binary<Aesdec>);
+        table.Set(Code.Aesdeclast_xmm_xmmm128, &Binary<Aesdeclast>);
+        table.Set(Code.Aesimc_xmm_xmmm128, &Binary<Aesimc>);
+        table.Set(Code.Aeskeygenassist_xmm_xmmm128_imm8, &Immediate<Aeskeygenassist>);
+        table.Set(Code.Pclmulqdq_xmm_xmmm128_imm8, &Immediate<Pclmulqdq>);
     }
 
     private static DecodedInstruction* Binary<TOp>(X86Processor cpu, DecodedInstruction* i)

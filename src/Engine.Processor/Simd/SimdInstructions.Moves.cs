@@ -49,6 +49,22 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Movhlps_xmm_xmm, &MoveHighToLow);
         table.Set(Code.Movlhps_xmm_xmm, &MoveLowToHigh);
         table.Set(Code.Maskmovdqu_rDI_xmm_xmm, &MaskedStore);
+        table.Set(Code.Movnti_m32_r32, &StoreNonTemporal<uint>);
+        table.Set(Code.Movnti_m64_r64, &StoreNonTemporal<ulong>);
+        for (var code = Code.Lfence_E9; code <= Code.Lfence_EF; code++)
+        {
+            table.Set(code, &Fence);
+        }
+
+        for (var code = Code.Mfence_F1; code <= Code.Mfence_F7; code++)
+        {
+            table.Set(code, &Fence);
+        }
+
+        for (var code = Code.Sfence_F9; code <= Code.Sfence_FF; code++)
+        {
+            table.Set(code, &Fence);
+        }
     }
 
     /// <summary>One half of an XMM register.</summary>
@@ -226,6 +242,21 @@ internal static unsafe partial class SimdInstructions
         Enter(cpu);
         ref var destination = ref Xmm(cpu, i->Reg0);
         destination = Vector128.Create(destination.GetLower(), Xmm(cpu, i->Reg1).GetLower());
+        return i + 1;
+    }
+
+    // Its registers are general ones: neither CR0.TS nor CR0.EM matters.
+    private static DecodedInstruction* StoreNonTemporal<T>(X86Processor cpu, DecodedInstruction* i)
+        where T : unmanaged
+    {
+        cpu.WriteOperand(i, cpu.Register<T>(i->Reg1));
+        return i + 1;
+    }
+
+    // The encodings of the fences that leave the low bits of ModRM free.
+    private static DecodedInstruction* Fence(X86Processor cpu, DecodedInstruction* i)
+    {
+        Thread.MemoryBarrier();
         return i + 1;
     }
 

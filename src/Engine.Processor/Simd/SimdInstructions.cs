@@ -15,6 +15,8 @@ internal static unsafe partial class SimdInstructions
         RegisterLanes(table);
         RegisterFloat(table);
         RegisterConversions(table);
+        RegisterMmx(table);
+        RegisterStrings(table);
         RegisterState(table);
     }
 

@@ -101,6 +101,13 @@ internal static class Words
 /// <summary>Element masks from the bits of an immediate.</summary>
 internal static class Selection
 {
+    public static V Bytes(ushort immediate)
+    {
+        var bits = Vector128.Create(0x8040_2010_0804_0201ul).AsByte();
+        var spread = Vector128.Create(Vector64.Create((byte)immediate), Vector64.Create((byte)(immediate >> 8)));
+        return Vector128.Equals(spread & bits, bits);
+    }
+
     public static V Words(byte immediate)
     {
         var bits = Vector128.Create((ushort)1, 2, 4, 8, 16, 32, 64, 128);

@@ -239,6 +239,7 @@ internal static unsafe partial class X87Instructions
     {
         EnterWaiting(cpu);
         X87State.Free(cpu.State, i->Reg0);
+        cpu.State->X87Status &= unchecked((ushort)~X87State.C1);
         return i + 1;
     }
 
@@ -247,6 +248,7 @@ internal static unsafe partial class X87Instructions
         EnterWaiting(cpu);
         X87State.Free(cpu.State, i->Reg0);
         X87State.Pop(cpu.State);
+        cpu.State->X87Status &= unchecked((ushort)~X87State.C1);
         return i + 1;
     }
 }

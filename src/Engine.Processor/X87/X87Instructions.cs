@@ -6,6 +6,10 @@ internal static unsafe partial class X87Instructions
     public static void Register(InstructionTable.Builder table)
     {
         RegisterControl(table);
+        RegisterArithmetic(table);
+        RegisterMoves(table);
+        RegisterCompare(table);
+        RegisterRemainder(table);
     }
 
     /// <summary>#NM where the unit is absent or another task's (CR0.EM, CR0.TS).</summary>
