@@ -10,6 +10,8 @@ namespace Hypervisor.Engine.Processor;
 /// </summary>
 public sealed unsafe partial class X86Processor : IDisposable
 {
+    private const int MaximumInvalidatedPages = 256;
+
     private readonly IMemoryBus _memory;
     private readonly IPortBus _ports;
     private readonly TimestampCounter _timestamp;
@@ -116,8 +118,16 @@ public sealed unsafe partial class X86Processor : IDisposable
         }
         else
         {
-            _invalidatedPages.Enqueue(page);
-            SignalAttention(Attention.CodeInvalidation);
+            if (_invalidatedPages.Count < MaximumInvalidatedPages)
+            {
+                _invalidatedPages.Enqueue(page);
+                SignalAttention(Attention.CodeInvalidation);
+                return;
+            }
+
+            // A processor that is halted for long does not take its list; another one must not make that grow without end.
+            _invalidatedPages.Clear();
+            SignalAttention(Attention.FlushBlocks);
         }
     }
 

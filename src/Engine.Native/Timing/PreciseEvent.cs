@@ -34,6 +34,20 @@ public sealed unsafe partial class PreciseEvent : IDisposable
         }
     }
 
+    /// <summary>
+    /// Makes the waits of the calling thread end as exactly as the operating system can: Linux otherwise may let them end 50 µs late
+    /// to save wake-ups (prctl(2), PR_SET_TIMERSLACK).
+    /// </summary>
+    public static void PrepareThread()
+    {
+        const int SetTimerSlack = 29;
+        const nuint Nanoseconds = 1000;
+        if (OperatingSystem.IsLinux())
+        {
+            _ = Prctl(SetTimerSlack, Nanoseconds, 0, 0, 0);
+        }
+    }
+
     /// <summary>Ends the current wait, or the next one.</summary>
     public void Set()
     {
@@ -138,4 +152,7 @@ public sealed unsafe partial class PreciseEvent : IDisposable
 
     [LibraryImport("libc", EntryPoint = "write")]
     private static partial nint Write(SafeFileHandle descriptor, void* buffer, nuint count);
+
+    [LibraryImport("libc", EntryPoint = "prctl")]
+    private static partial int Prctl(int option, nuint argument2, nuint argument3, nuint argument4, nuint argument5);
 }

@@ -122,6 +122,7 @@ public sealed class MachineClock : IMachineClock, IDisposable
 
     private void Run()
     {
+        PreciseEvent.PrepareThread();
         while (!_disposed)
         {
             Timer? due = null;
