@@ -30,6 +30,7 @@ public sealed class VirtioBlock : VirtioDevice
     private readonly List<Thread> _threads = [];
     private readonly int _maxThreads;
     private long _nextErrorReport;
+    private long _hostErrors;
     private int _idle;
     private int _inFlight;
     private bool _accepting;
@@ -67,7 +68,7 @@ public sealed class VirtioBlock : VirtioDevice
     }
 
     /// <summary>Requests answered with an error because of the host since the device was made.</summary>
-    public long HostErrors { get; private set; }
+    public long HostErrors => Interlocked.Read(ref _hostErrors);
 
     /// <inheritdoc/>
     protected override ulong DeviceFeatures =>
@@ -404,7 +405,7 @@ public sealed class VirtioBlock : VirtioDevice
             return StatusOk;
         }
 
-        HostErrors++;
+        Interlocked.Increment(ref _hostErrors);
         long now = Environment.TickCount64, next = Interlocked.Read(ref _nextErrorReport);
         if (now >= next && Interlocked.CompareExchange(ref _nextErrorReport, now + ErrorReportIntervalMs, next) == next)
         {
