@@ -129,7 +129,9 @@ public class KvmPartitionTests() : PartitionContractTests(new KvmPartitionFactor
         machine.RunToEnd();
 
         // A driver that emulates ring 0 may still deliver once what it had taken up before the line fell.
-        Assert.Equal([1u, 2, 2, 2, 3], machine.Reports.Take(5));
+        Assert.Equal([1u, 2, 2, 2], machine.Reports.Take(4));
+        Assert.InRange(machine.Reports.Count(report => report == 2), 3, 4);
+        Assert.Single(machine.Reports, 3u);
     }
 
     [KvmFact]

@@ -112,8 +112,9 @@ internal sealed class KvmCpuidPolicy
         // Thermal and power: only that the APIC timer never stops.
         Change(6, 0, (ref KvmCpuidEntry leaf) => (leaf.Eax, leaf.Ebx, leaf.Ecx, leaf.Edx) = (Bit(2), 0, 0, 0));
 
-        // MWAIT, performance counters, RDT, SGX, trace, SVM, IBS, LWP, memory encryption, extended counters: absent.
-        uint[] absent = [5, 0xA, 0xF, 0x10, 0x12, 0x14, 0x8000_000A, 0x8000_001B, 0x8000_001C, 0x8000_001F, 0x8000_0022];
+        // MWAIT, performance counters, RDT, SGX, trace, SVM, IBS, LWP, memory encryption, extended counters: absent. So is AMD's own
+        // extended topology, which would tell of the host's; leaf Bh tells of the guest's.
+        uint[] absent = [5, 0xA, 0xF, 0x10, 0x12, 0x14, 0x8000_000A, 0x8000_001B, 0x8000_001C, 0x8000_001F, 0x8000_0022, 0x8000_0026];
         _leaves.RemoveAll(leaf => absent.Contains(leaf.Function));
     }
 

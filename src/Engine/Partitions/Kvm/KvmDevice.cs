@@ -52,13 +52,7 @@ internal sealed class KvmDevice : IDisposable
         int error = -FileDescriptor.TryOpen(Path, out var descriptor);
         if (descriptor is null)
         {
-            reason = error switch
-            {
-                Errno.ENOENT => $"{Path} is absent: load the module (modprobe kvm_intel or kvm_amd), turn virtualization on in the firmware setup, or allow nested virtualization where this host is itself a virtual machine.",
-                Errno.EACCES or Errno.EPERM => $"{Path} may not be opened by this user: add the user to its group (sudo usermod -aG kvm $USER) and log in again.",
-                Errno.ENODEV or Errno.ENXIO => $"{Path} is there without a driver behind it: the processor offers no VT-x or AMD-V, or the firmware has it turned off.",
-                _ => $"{Path} could not be opened: {Errno.Describe(error)}.",
-            };
+            reason = Explain(error);
             return null;
         }
 
@@ -82,6 +76,15 @@ internal sealed class KvmDevice : IDisposable
         reason = "";
         return device;
     }
+
+    /// <summary>Why the device could not be opened and what to do about it.</summary>
+    internal static string Explain(int error) => error switch
+    {
+        Errno.ENOENT => $"{Path} is absent: load the module (modprobe kvm_intel or kvm_amd), turn virtualization on in the firmware setup, or allow nested virtualization where this host is itself a virtual machine.",
+        Errno.EACCES or Errno.EPERM => $"{Path} may not be opened by this user: add the user to its group (sudo usermod -aG kvm $USER) and log in again.",
+        Errno.ENODEV or Errno.ENXIO => $"{Path} is there without a driver behind it: the processor offers no VT-x or AMD-V, or the firmware has it turned off.",
+        _ => $"{Path} could not be opened: {Errno.Describe(error)}.",
+    };
 
     /// <summary>The value of a capability; 0 where it is not there.</summary>
     internal int Check(KvmCapability capability) => Math.Max(Descriptor.Control(KvmRequest.CheckExtension, (nint)capability), 0);
