@@ -1,6 +1,6 @@
 /*
  * The least that a virtual-machine monitor can do: run a real-mode guest that does port I/O for ever, answer the exits, count them.
- * Arguments: guest code in hexadecimal, number of exits. Prints the nanoseconds they took.
+ * Arguments: guest code in hexadecimal, number of exits, exits a chunk. Prints the nanoseconds of the fastest chunk.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -29,9 +29,9 @@ static int check(int result, const char *what)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc != 4)
         return 2;
-    long long wanted = atoll(argv[2]), warm_up = wanted / 10, count = 0, start = 0;
+    long long wanted = atoll(argv[2]), chunk = atoll(argv[3]), count = 0, best = -1, start = now();
     int kvm = check(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
     int vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
     check(ioctl(vm, KVM_SET_TSS_ADDR, 0xfeffd000), "KVM_SET_TSS_ADDR");
@@ -55,15 +55,19 @@ int main(int argc, char **argv)
     struct kvm_regs regs = { .rip = 0x1000, .rflags = 2 };
     check(ioctl(cpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 
-    while (count < wanted + warm_up) {
+    while (count < wanted) {
         check(ioctl(cpu, KVM_RUN, 0), "KVM_RUN");
         if (run->exit_reason != KVM_EXIT_IO)
             return 1;
         if (run->io.direction == KVM_EXIT_IO_IN)
             memset((char *)run + run->io.data_offset, 0x5a, run->io.size);
-        if (++count == warm_up)
-            start = now();
+        if (++count % chunk == 0) {
+            long long end = now();
+            if (best < 0 || end - start < best)
+                best = end - start;
+            start = end;
+        }
     }
-    printf("%lld\n", now() - start);
+    printf("%lld\n", best);
     return 0;
 }
