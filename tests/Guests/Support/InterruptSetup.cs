@@ -33,6 +33,10 @@ internal static class InterruptSetup
         code.lidt(__[esp + 2]);
         code.add(esp, 8);
 
+        // The PICs hear the same lines; nobody has told them their vectors.
+        code.Out8(0x21, 0xFF);
+        code.Out8(0xA1, 0xFF);
+
         const int SpuriousVectorRegister = 0xF0, Enable = 0x1FF;
         code.mov(eax, LocalApic);
         code.mov(__dword_ptr[eax + SpuriousVectorRegister], Enable);
