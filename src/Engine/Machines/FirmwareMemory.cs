@@ -12,14 +12,15 @@ internal static class FirmwareMemory
     private const int BaseMemoryLow = 0x15, ExtendedMemoryLow = 0x17, ExtendedMemoryCopyLow = 0x30, ExtendedMemory64KLow = 0x34,
         BootOrder = 0x3D, HighMemoryLow = 0x5B, ProcessorCountLessOne = 0x5F;
 
-    /// <summary>The memory, and nothing else: firmware itself reserves what it uses of it.</summary>
+    /// <summary>The memory and the configuration space of PCI Express; firmware itself reserves what it uses.</summary>
     public static byte[] Map(MemoryLayout layout)
     {
-        byte[] map = new byte[(layout.HighMemoryBytes == 0 ? 1 : 2) * EntryBytes];
-        Write(map, 0, layout.LowMemoryTop);
+        byte[] map = new byte[(layout.HighMemoryBytes == 0 ? 2 : 3) * EntryBytes];
+        Write(map, 0, layout.LowMemoryTop, MemoryRangeType.Usable);
+        Write(map.AsSpan(EntryBytes), PlatformLayout.EcamBase, PlatformLayout.EcamSize, MemoryRangeType.Reserved);
         if (layout.HighMemoryBytes != 0)
         {
-            Write(map.AsSpan(EntryBytes), PlatformLayout.HighMemoryBase, layout.HighMemoryBytes);
+            Write(map.AsSpan(2 * EntryBytes), PlatformLayout.HighMemoryBase, layout.HighMemoryBytes, MemoryRangeType.Usable);
         }
 
         return map;
@@ -40,11 +41,11 @@ internal static class FirmwareMemory
         rtc.SetMemory(ProcessorCountLessOne, (byte)(processors - 1));
     }
 
-    private static void Write(Span<byte> entry, ulong address, ulong bytes)
+    private static void Write(Span<byte> entry, ulong address, ulong bytes, MemoryRangeType type)
     {
         BinaryPrimitives.WriteUInt64LittleEndian(entry, address);
         BinaryPrimitives.WriteUInt64LittleEndian(entry[8..], bytes);
-        BinaryPrimitives.WriteUInt32LittleEndian(entry[16..], (uint)MemoryRangeType.Usable);
+        BinaryPrimitives.WriteUInt32LittleEndian(entry[16..], (uint)type);
     }
 
     private static void Store(RealTimeClock rtc, int index, ulong value, int bytes)
