@@ -6,7 +6,8 @@ namespace Hypervisor.Engine.Machines;
 /// <summary>The advanced settings that a machine reads when it is assembled.</summary>
 internal sealed record AdvancedSettings
 {
-    private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action";
+    private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action",
+        ConsoleName = "console.device";
 
     /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
     public ushort? DebugExitPort { get; private init; }
@@ -17,6 +18,9 @@ internal sealed record AdvancedSettings
     /// <summary>A triple fault resets the machine, as on hardware, instead of powering it off.</summary>
     public bool ResetOnTripleFault { get; private init; }
 
+    /// <summary>Console input goes to the virtio console instead of the serial port; output comes from both.</summary>
+    public bool InputToVirtioConsole { get; private init; }
+
     /// <summary>Reads them.</summary>
     /// <exception cref="MachineException">One has a value that cannot be; the message names it.</exception>
     public static AdvancedSettings Read(VirtualMachineConfiguration configuration)
@@ -26,6 +30,12 @@ internal sealed record AdvancedSettings
         {
             DebugExitPort = settings.TryGetValue(DebugExitPortName, out string? port) ? ParsePort(port) : null,
             ProcessorModel = settings.GetValueOrDefault(ProcessorModelName),
+            InputToVirtioConsole = settings.GetValueOrDefault(ConsoleName)?.ToUpperInvariant() switch
+            {
+                null or "" or "SERIAL" => false,
+                "VIRTIO" => true,
+                string other => throw new MachineException($"The advanced setting {ConsoleName} is '{other}'; it can be 'serial' or 'virtio'."),
+            },
             ResetOnTripleFault = settings.GetValueOrDefault(TripleFaultName)?.ToUpperInvariant() switch
             {
                 null or "" or "RESET" => true,

@@ -133,7 +133,7 @@ internal sealed class Machine : IMachine, IMachineControl
     {
         lock (_lock)
         {
-            return _ended ? bytes.Length : _hardware.Serial.Receive(bytes.Span);
+            return _ended ? bytes.Length : _hardware.SendInput(bytes);
         }
     }
 

@@ -10,6 +10,7 @@ using Hypervisor.Engine.Devices.Timers;
 using Hypervisor.Engine.Devices.Virtio;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Network.UserMode;
 using Hypervisor.Engine.Partitions;
 
 namespace Hypervisor.Engine.Machines;
@@ -22,6 +23,7 @@ internal sealed class MachineHardware : IDisposable
 {
     private readonly Stack<IDisposable> _owned = new();
     private readonly List<IResettable> _resettable = [];
+    private readonly List<UserModeNetwork> _networks = [];
     private readonly MachineBus _bus = new();
     private readonly InterruptRouter _interrupts;
     private readonly PciBus _pci;
@@ -69,6 +71,10 @@ internal sealed class MachineHardware : IDisposable
             _pci = Reset(new PciBus(_bus, new PartitionMessages(Partition), _interrupts.Line));
             _pci.ResetRequested = () => control.RequestReset("the reset control register");
             AttachDisks(configuration, events);
+            AttachNetworkAdapters(configuration, events);
+            var console = new VirtioConsole(Memory, Console);
+            Attach(console, events);
+            SendInput = settings.InputToVirtioConsole ? bytes => console.SendInput(bytes.Span) : bytes => Serial.Receive(bytes.Span);
             Attach(new VirtioEntropy(Memory, Clock), events);
             Attach(new VirtioBalloon(Memory, Clock, statisticsInterval: TimeSpan.Zero), events);
 
@@ -126,8 +132,11 @@ internal sealed class MachineHardware : IDisposable
     /// <summary>A triple fault resets instead of powering off.</summary>
     public bool ResetOnTripleFault { get; }
 
+    /// <summary>Hands console input to the device that the console is; returns how many bytes it took.</summary>
+    public Func<ReadOnlyMemory<byte>, int> SendInput { get; }
+
     /// <summary>Host ports bound for port forwards.</summary>
-    public IReadOnlyList<PortForward> PortForwards { get; } = [];
+    public IReadOnlyList<PortForward> PortForwards => [.. _networks.SelectMany(network => network.PortForwards)];
 
     /// <summary>Power-on state of everything, the boot image loaded, processor 0 at its entry. All processors stand still.</summary>
     /// <exception cref="MachineException">The boot image cannot be loaded.</exception>
@@ -198,6 +207,33 @@ internal sealed class MachineHardware : IDisposable
         {
             var image = DiskAttachments.Open(configuration.Disks[i]);
             Attach(new VirtioBlock(Memory, image, $"disk {i}", $"{configuration.Id:N}"[..16] + $"-{i}"), events);
+        }
+    }
+
+    private void AttachNetworkAdapters(VirtualMachineConfiguration configuration, Action<MachineEvent> events)
+    {
+        const string UserModeNetworkName = "NAT";
+        for (int i = 0; i < configuration.NetworkAdapters.Count; i++)
+        {
+            var adapter = configuration.NetworkAdapters[i];
+            string name = $"network adapter {i + 1}";
+            if (!string.Equals(adapter.NetworkName, UserModeNetworkName, StringComparison.OrdinalIgnoreCase))
+            {
+                throw new MachineException($"The {name} of '{configuration.Name}' is on the network '{adapter.NetworkName}', which does not exist here; {UserModeNetworkName} does.");
+            }
+
+            if (!Network.MacAddress.TryParse(adapter.MacAddress, out var address) || address.IsMulticast || address.IsZero)
+            {
+                throw new MachineException($"The {name} of '{configuration.Name}' has the MAC address '{adapter.MacAddress}'; it has to be one like 00:50:56:01:02:03.");
+            }
+
+            var network = Own(new UserModeNetwork(new UserModeNetworkOptions()));
+            _networks.Add(network);
+            Attach(new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected }, events);
+            foreach (var forward in adapter.PortForwards)
+            {
+                network.AddPortForward(forward);
+            }
         }
     }
 
