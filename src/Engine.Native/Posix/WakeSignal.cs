@@ -13,6 +13,9 @@ public static partial class WakeSignal
     private const nint GetTidCall = 186, TgkillCall = 234;
     private const int FirstAfterMinimum = 3;
 
+    /// <summary>SIG_UNBLOCK on x86-64.</summary>
+    private const int Unblock = 1;
+
     private static readonly int Chosen = Choose();
     private static readonly int Process = Environment.ProcessId;
 
@@ -23,10 +26,23 @@ public static partial class WakeSignal
     public static int Number => Chosen;
 
     /// <summary>The kernel's id of the calling thread.</summary>
-    public static int CurrentThread => _threadId != 0 ? _threadId : _threadId = (int)Syscall(GetTidCall, 0, 0, 0);
+    public static int CurrentThread => _threadId != 0 ? _threadId : _threadId = Enter();
 
     /// <summary>Interrupts a thread of this process. A thread that has ended is ignored.</summary>
     public static void Send(int thread) => Syscall(TgkillCall, Process, thread, Chosen);
+
+    /// <summary>Lets the signal through on a thread that is new here: whoever made it may have blocked all signals.</summary>
+    private static unsafe int Enter()
+    {
+        // sigset_t is 1024 bits with glibc and musl; signal n is bit n - 1.
+        ulong* set = stackalloc ulong[16];
+        new Span<ulong>(set, 16).Clear();
+        set[(Chosen - 1) / 64] = 1ul << ((Chosen - 1) % 64);
+
+        // SAFETY: the set is as large as the C library's type; the old one is not asked for.
+        _ = SetThreadMask(Unblock, set, null);
+        return (int)Syscall(GetTidCall, 0, 0, 0);
+    }
 
     private static int Choose()
     {
@@ -55,6 +71,9 @@ public static partial class WakeSignal
 
     [LibraryImport("libc", EntryPoint = "signal")]
     private static partial nint SetHandler(int signal, nint handler);
+
+    [LibraryImport("libc", EntryPoint = "pthread_sigmask")]
+    private static unsafe partial int SetThreadMask(int how, ulong* set, ulong* previous);
 
     [LibraryImport("libc", EntryPoint = "syscall")]
     private static partial nint Syscall(nint number, nint first, nint second, nint third);
