@@ -39,8 +39,14 @@ internal static partial class SoftFloat
                     underflow = false;
                     if (exponent < format.MinExponent)
                     {
-                        // Only a double-wrapped scale or load gets here; the architecture leaves a signed zero.
-                        context.Flags |= FloatExceptions.Inexact;
+                        // Only FSCALE and conversions between formats get here. The scale's result is a signed zero and inexact; a
+                        // conversion delivers nothing and is inexact as its significand is.
+                        if (format.Precision == 64
+                            || RoundAt(context.Rounding, negative, 64 - format.Precision, ref high, low, out _, out _))
+                        {
+                            context.Flags |= FloatExceptions.Inexact;
+                        }
+
                         return FloatValue.ZeroOf(negative);
                     }
                 }

@@ -10,6 +10,7 @@ internal static unsafe partial class X87Instructions
         RegisterMoves(table);
         RegisterCompare(table);
         RegisterRemainder(table);
+        RegisterTranscendental(table);
     }
 
     /// <summary>#NM where the unit is absent or another task's (CR0.EM, CR0.TS).</summary>
