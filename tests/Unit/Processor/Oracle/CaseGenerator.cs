@@ -34,12 +34,16 @@ internal sealed partial class CaseGenerator
 
     private ulong Next => OracleLayout.Code + (ulong)_code.Count;
 
+    /// <summary>Makes a case of one instruction.</summary>
+    public OracleCase MakeSingle(Code code) => Make(code, 1);
+
     /// <summary>Makes one case.</summary>
     /// <param name="first">The instruction to begin with, or null.</param>
-    public OracleCase Make(Code? first)
+    public OracleCase Make(Code? first) => Make(first, _random.Next(3) != 0 ? 1 : _random.Next(2, MaximumLength + 1));
+
+    private OracleCase Make(Code? first, int wanted)
     {
         Pin(Register.RSP, OracleLayout.Data + 0x1000 + (8 * (ulong)_random.Next(-16, 16)));
-        int wanted = _random.Next(3) != 0 ? 1 : _random.Next(2, MaximumLength + 1);
         int made = 0;
         for (int attempt = 0; made < wanted && attempt < 40; attempt++)
         {
@@ -237,7 +241,7 @@ internal sealed partial class CaseGenerator
             control = (ushort)(0x7F | (precision[_random.Next(4)] << 8) | (_random.Next(4) << 10));
         }
 
-        if (_random.Next(6) == 0)
+        if (_random.Next(6) == 0 && HostProcessor.ComparesUnmaskedX87)
         {
             control &= (ushort)~_random.Next(0x40);
         }

@@ -61,7 +61,10 @@ internal static class InstructionSets
     public static Code[] X87 { get; } = Select(X87Features, code => !Transcendental.Contains(code.Mnemonic())
         && !code.ToString().StartsWith("Cyrix", StringComparison.Ordinal)
         && !code.ToString().StartsWith("Fstenv", StringComparison.Ordinal)
-        && !code.ToString().StartsWith("Fsave", StringComparison.Ordinal));
+        && !code.ToString().StartsWith("Fsave", StringComparison.Ordinal)
+        && (code != Code.Fstpnce_sti || HostProcessor.ComparesUnmaskedX87));
+
+    public static Code[] Transcendentals { get; } = Select(X87Features, code => Transcendental.Contains(code.Mnemonic()));
 
     private static Code[] Select(CpuidFeature[] features, Predicate<Code> accepts) =>
     [

@@ -10,7 +10,7 @@ namespace Hypervisor.Tests.Unit.Processor.Oracle;
 [Collection("Oracle")]
 public sealed class OracleTests
 {
-    private const int DefaultCases = 15_000;
+    private const int DefaultCases = 6_000;
     private const int ReportedFailures = 40;
 
     [OracleFact]
@@ -21,6 +21,48 @@ public sealed class OracleTests
 
     [OracleFact]
     public void X87_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.X87);
+
+    [OracleFact]
+    public void Transcendental_functions_agree_with_the_hosts_processor_to_the_last_place()
+    {
+        using var native = new NativeProcessor();
+        using var interpreted = new InterpretedProcessor();
+        var codes = InstructionSets.Transcendentals;
+        var failures = new List<string>();
+        int cases = Setting("HYPERVISOR_ORACLE_CASES", DefaultCases);
+        int seed = Setting("HYPERVISOR_ORACLE_SEED", 1);
+        for (int at = 0; at < cases; at++)
+        {
+            var code = codes[at % codes.Length];
+            var test = new CaseGenerator([code], seed + at).MakeSingle(code);
+            if (TranscendentalComparison.Run(native, interpreted, test, code) is { } report)
+            {
+                failures.Add($"seed {seed + at}: {report}");
+            }
+        }
+
+        Assert.True(failures.Count == 0, $"{failures.Count} of {cases} differ.\n{string.Join('\n', failures.Take(ReportedFailures))}");
+    }
+
+    [OracleFact]
+    public void Calls_returns_jumps_and_popped_flags_do_what_the_hosts_processor_does()
+    {
+        using var native = new NativeProcessor();
+        using var interpreted = new InterpretedProcessor();
+        var failures = new List<string>();
+        int cases = Setting("HYPERVISOR_ORACLE_CASES", DefaultCases) / 5;
+        int seed = Setting("HYPERVISOR_ORACLE_SEED", 1);
+        for (int at = 0; at < cases; at++)
+        {
+            var test = new CaseGenerator(InstructionSets.Integer, seed + at).MakeTransfer();
+            if (OracleComparison.Run(native, interpreted, test) is { } report)
+            {
+                failures.Add($"seed {seed + at}\n{report}");
+            }
+        }
+
+        Assert.True(failures.Count == 0, $"{failures.Count} of {cases} differ.\n{string.Join('\n', failures.Take(ReportedFailures))}");
+    }
 
     private static void Run(Code[] codes)
     {
