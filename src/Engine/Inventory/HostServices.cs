@@ -23,6 +23,12 @@ public sealed record HostServices
 /// <param name="Reason">What was found, for a person.</param>
 public sealed record BackendFinding(BackendKind Backend, bool IsUsable, bool IsDefault, string Reason)
 {
+    /// <summary>Guest code runs on the host's own processor, all of it.</summary>
+    public bool IsAccelerated { get; init; }
+
+    /// <summary>Version of what lies below, or empty.</summary>
+    public string Version { get; init; } = "";
+
     /// <inheritdoc/>
     public override string ToString() => $"{Backend}: {(IsDefault ? "default" : IsUsable ? "usable" : "not usable")} ({Reason})";
 }

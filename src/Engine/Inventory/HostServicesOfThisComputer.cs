@@ -10,12 +10,22 @@ internal static class HostServicesOfThisComputer
     public static HostServices Create() => new()
     {
         CreateMachineFactory = static () => new MachineFactory(),
-        FindBackends = static () => FindBackends(BackendSelector.Default),
+        FindBackends = static () => Findings(BackendSelector.Default),
     };
 
-    private static IReadOnlyList<BackendFinding> FindBackends(BackendSelector selector)
+    private static List<BackendFinding> Findings(BackendSelector selector)
     {
-        BackendKind chosen = selector.Select(BackendKind.Auto).Backend;
-        return [.. selector.Probes.Select(probe => new BackendFinding(probe.Backend, probe.Available, probe.Backend == chosen, probe.Reason))];
+        BackendKind? automatic;
+        try
+        {
+            automatic = selector.Select(BackendKind.Auto).Backend;
+        }
+        catch (MachineException)
+        {
+            // No backend at all: each finding says why.
+            automatic = null;
+        }
+
+        return [.. selector.Probes.Select(probe => new BackendFinding(probe.Backend, probe.Available, probe.Backend == automatic, probe.Reason) { IsAccelerated = probe.Accelerated, Version = probe.Version })];
     }
 }
