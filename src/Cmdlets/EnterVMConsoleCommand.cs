@@ -9,6 +9,14 @@ namespace Hypervisor.Cmdlets;
 /// Enter-VMConsole: in a terminal, types into a machine's serial console; where there is no terminal, streams the console to standard
 /// output until the machine powers off.
 /// </summary>
+/// <example>
+/// <code>Enter-VMConsole web</code>
+/// Types into the machine's console; Ctrl-] leaves it.
+/// </example>
+/// <example>
+/// <code>Start-VM web | Enter-VMConsole -TimeoutSeconds 300 &gt; web.log</code>
+/// Writes the console of a whole run to a file.
+/// </example>
 [Cmdlet(VerbsCommon.Enter, "VMConsole")]
 public sealed class EnterVMConsoleCommand : HypervisorCmdlet
 {

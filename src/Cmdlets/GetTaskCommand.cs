@@ -4,6 +4,10 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Get-Task: what this process is doing and has done on a host.</summary>
+/// <example>
+/// <code>Get-Task -Status Running</code>
+/// What is being done now.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "Task")]
 [OutputType(typeof(VITask))]
 public sealed class GetTaskCommand : HypervisorCmdlet

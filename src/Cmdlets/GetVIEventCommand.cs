@@ -6,6 +6,14 @@ using Hypervisor.Engine.Machines;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Get-VIEvent: what happened on a host, newest first; to a machine also what happened in other processes and before it was removed.</summary>
+/// <example>
+/// <code>Get-VIEvent web -MaxSamples 10</code>
+/// The last ten things that happened to a machine.
+/// </example>
+/// <example>
+/// <code>Get-VIEvent -Start (Get-Date).AddHours(-1) -Types Error, Warning</code>
+/// What went wrong in the last hour.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "VIEvent")]
 [OutputType(typeof(VIEvent))]
 public sealed class GetVIEventCommand : HypervisorCmdlet

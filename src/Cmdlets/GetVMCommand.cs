@@ -5,6 +5,14 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Get-VM: the machines of a host.</summary>
+/// <example>
+/// <code>Get-VM</code>
+/// All machines.
+/// </example>
+/// <example>
+/// <code>Get-VM web*, db | Where-Object PowerState -eq PoweredOn</code>
+/// Machines by name that are powered on.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "VM", DefaultParameterSetName = ByName)]
 [OutputType(typeof(VirtualMachine))]
 public sealed class GetVMCommand : HypervisorCmdlet

@@ -4,6 +4,14 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Get-VMHost: this computer as a host, and what it can run machines with.</summary>
+/// <example>
+/// <code>Get-VMHost</code>
+/// This computer and its default backend.
+/// </example>
+/// <example>
+/// <code>(Get-VMHost).Backends</code>
+/// What was found out about each backend, and why one of them is the default.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "VMHost")]
 [OutputType(typeof(VMHost))]
 public sealed class GetVMHostCommand : HypervisorCmdlet

@@ -6,6 +6,18 @@ using Hypervisor.Engine.Partitions;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>New-VM: adds a machine to a host.</summary>
+/// <example>
+/// <code>New-VM web -MemoryGB 1 -NumCpu 2 -DiskPath ./web.raw -KernelPath ./vmlinuz -InitrdPath ./initrd.img -KernelCommandLine 'root=/dev/vda console=ttyS0'</code>
+/// A machine that boots a Linux kernel and has a disk.
+/// </example>
+/// <example>
+/// <code>New-VM test -KernelPath ./vmlinuz -InitrdPath ./initrd.img | Start-VM | Enter-VMConsole</code>
+/// Makes a machine, powers it on and goes to its console.
+/// </example>
+/// <example>
+/// <code>New-VM web -DiskPath ./web.raw -PortForward 2222:22, 8080:80</code>
+/// Port 2222 of this computer leads to port 22 of the guest, and 8080 to 80.
+/// </example>
 [Cmdlet(VerbsCommon.New, "VM", SupportsShouldProcess = true)]
 [OutputType(typeof(VirtualMachine), typeof(VITask))]
 public sealed class NewVMCommand : HypervisorCmdlet

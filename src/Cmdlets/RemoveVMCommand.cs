@@ -5,6 +5,14 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Remove-VM: takes machines out of the inventory.</summary>
+/// <example>
+/// <code>Remove-VM web</code>
+/// Takes the machine out of the inventory; its disks stay.
+/// </example>
+/// <example>
+/// <code>Get-VM test* | Remove-VM -DeletePermanently -Confirm:$false</code>
+/// Removes machines together with their own folders, without asking.
+/// </example>
 [Cmdlet(VerbsCommon.Remove, "VM", SupportsShouldProcess = true, ConfirmImpact = ConfirmImpact.High)]
 [OutputType(typeof(VITask))]
 public sealed class RemoveVMCommand : HypervisorCmdlet

@@ -5,6 +5,10 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Restart-VM: resets machines as their reset button would.</summary>
+/// <example>
+/// <code>Restart-VM web</code>
+/// Resets the machine.
+/// </example>
 [Cmdlet(VerbsLifecycle.Restart, "VM", SupportsShouldProcess = true)]
 [OutputType(typeof(VirtualMachine), typeof(VITask))]
 public sealed class RestartVMCommand : HypervisorCmdlet

@@ -7,6 +7,10 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Send-VMConsoleText: types into a machine's serial console.</summary>
+/// <example>
+/// <code>Send-VMConsoleText web 'uname -a'</code>
+/// Types a command and the Enter key.
+/// </example>
 [Cmdlet(VerbsCommunications.Send, "VMConsoleText", SupportsShouldProcess = true)]
 public sealed class SendVMConsoleTextCommand : HypervisorCmdlet
 {

@@ -7,6 +7,14 @@ using Hypervisor.Engine.Partitions;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Set-VM: changes machines. What is not given stays as it is.</summary>
+/// <example>
+/// <code>Set-VM web -MemoryGB 2 -NumCpu 4</code>
+/// Changes the sizes of a machine that is powered off.
+/// </example>
+/// <example>
+/// <code>Get-VM test* | Set-VM -AdvancedSetting @{ 'debugExit.port' = $null }</code>
+/// Takes a setting away from several machines.
+/// </example>
 [Cmdlet(VerbsCommon.Set, "VM", SupportsShouldProcess = true)]
 [OutputType(typeof(VirtualMachine), typeof(VITask))]
 public sealed class SetVMCommand : HypervisorCmdlet

@@ -5,6 +5,14 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Start-VM: powers machines on.</summary>
+/// <example>
+/// <code>Start-VM web</code>
+/// Powers on a machine.
+/// </example>
+/// <example>
+/// <code>Get-VM web* | Start-VM -RunAsync | Wait-Task</code>
+/// Powers on several machines at once and waits.
+/// </example>
 [Cmdlet(VerbsLifecycle.Start, "VM", SupportsShouldProcess = true)]
 [OutputType(typeof(VirtualMachine), typeof(VITask))]
 public sealed class StartVMCommand : HypervisorCmdlet

@@ -5,6 +5,14 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Stop-VM: presses the power button of machines and waits until they are off, or with -Kill powers them off at once.</summary>
+/// <example>
+/// <code>Stop-VM web</code>
+/// Presses the power button and waits up to a minute for the guest to shut down.
+/// </example>
+/// <example>
+/// <code>Stop-VM web -Kill</code>
+/// Powers the machine off at once.
+/// </example>
 [Cmdlet(VerbsLifecycle.Stop, "VM", SupportsShouldProcess = true)]
 [OutputType(typeof(VirtualMachine), typeof(VITask))]
 public sealed class StopVMCommand : HypervisorCmdlet

@@ -4,6 +4,10 @@ using Hypervisor.Engine.Inventory;
 namespace Hypervisor.Cmdlets;
 
 /// <summary>Wait-Task: waits for tasks and gives what they made.</summary>
+/// <example>
+/// <code>Start-VM web -RunAsync | Wait-Task</code>
+/// Waits until the machine is powered on and gives it out.
+/// </example>
 [Cmdlet(VerbsLifecycle.Wait, "Task")]
 [OutputType(typeof(VirtualMachine))]
 public sealed class WaitTaskCommand : HypervisorCmdlet

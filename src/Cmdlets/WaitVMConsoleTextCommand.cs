@@ -10,6 +10,14 @@ namespace Hypervisor.Cmdlets;
 /// Wait-VMConsoleText: waits until a guest writes something. Each wait goes on after what the last one found, so that waits and
 /// Send-VMConsoleText in turn make a conversation.
 /// </summary>
+/// <example>
+/// <code>Wait-VMConsoleText web 'login:' -TimeoutSeconds 120</code>
+/// Waits for the login prompt.
+/// </example>
+/// <example>
+/// <code>(Wait-VMConsoleText web -Pattern 'inet (\S+)').Groups[1]</code>
+/// Takes an address out of what the guest writes.
+/// </example>
 [Cmdlet(VerbsLifecycle.Wait, "VMConsoleText", DefaultParameterSetName = ForText)]
 [OutputType(typeof(ConsoleMatch))]
 public sealed class WaitVMConsoleTextCommand : HypervisorCmdlet

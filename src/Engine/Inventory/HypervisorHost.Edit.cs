@@ -70,7 +70,7 @@ public sealed partial class HypervisorHost
             return machine;
         });
         Record("VmCreatedEvent", MachineEventSeverity.Info, machine, $"Created virtual machine {machine.Name} on {Environment.MachineName}");
-        return View(machine);
+        return FindMachine(machine.Id) ?? View(machine);
     }
 
     private VirtualMachine ReconfigureNow(VirtualMachine target, Func<VirtualMachineConfiguration, VirtualMachineConfiguration> change)
@@ -98,7 +98,7 @@ public sealed partial class HypervisorHost
             Record("VmReconfiguredEvent", MachineEventSeverity.Info, after, $"Reconfigured virtual machine {after.Name}{renamed}");
         }
 
-        return View(after);
+        return FindMachine(after.Id) ?? View(after);
     }
 
     private void RemoveNow(VirtualMachine target, bool deletePermanently)

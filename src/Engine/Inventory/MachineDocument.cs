@@ -53,6 +53,7 @@ internal sealed record MachineDocument
         }
     }
 
+    // PowerShell indexes arrays and lists, but not the read-only lists that a collection expression makes.
     // Source-generated readers set what a file leaves out to null rather than to the property's initial value.
     private static VirtualMachineConfiguration WithoutNulls(VirtualMachineConfiguration machine)
     {
@@ -64,10 +65,10 @@ internal sealed record MachineDocument
         return machine with
         {
             Notes = machine.Notes ?? "",
-            Disks = machine.Disks is null ? [] : [.. machine.Disks.Select(disk => disk with { Format = disk.Format ?? "raw" })],
+            Disks = machine.Disks is null ? Array.Empty<HardDiskConfiguration>() : machine.Disks.Select(static disk => disk with { Format = disk.Format ?? "raw" }).ToArray(),
             NetworkAdapters = machine.NetworkAdapters is null
-                ? []
-                : [.. machine.NetworkAdapters.Select(nic => nic with { NetworkName = nic.NetworkName ?? "NAT", PortForwards = nic.PortForwards ?? [] })],
+                ? Array.Empty<NetworkAdapterConfiguration>()
+                : machine.NetworkAdapters.Select(static nic => nic with { NetworkName = nic.NetworkName ?? "NAT", PortForwards = nic.PortForwards ?? Array.Empty<PortForward>() }).ToArray(),
             AdvancedSettings = machine.AdvancedSettings ?? new Dictionary<string, string>(),
             CoresPerSocket = machine.CoresPerSocket == 0 ? 1 : machine.CoresPerSocket,
         };

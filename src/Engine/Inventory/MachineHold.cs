@@ -96,5 +96,7 @@ internal sealed class MachineHold : IDisposable
         _lock.Dispose();
     }
 
-    private static string ProcessName() => Path.GetFileNameWithoutExtension(Environment.ProcessPath ?? "dotnet");
+    // hv is run by "dotnet", which would tell nobody anything.
+    private static string ProcessName() =>
+        System.Reflection.Assembly.GetEntryAssembly()?.GetName().Name ?? Path.GetFileNameWithoutExtension(Environment.ProcessPath ?? "unknown");
 }

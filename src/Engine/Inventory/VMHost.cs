@@ -7,7 +7,7 @@ namespace Hypervisor.Engine.Inventory;
 /// <summary>The host: this computer, and the folder with its machines. A snapshot, with PowerCLI's property names.</summary>
 public sealed class VMHost
 {
-    private readonly Lazy<IReadOnlyList<BackendFinding>> _backends;
+    private readonly Lazy<BackendFinding[]> _backends;
 
     internal VMHost(HypervisorHost host)
     {
@@ -17,7 +17,7 @@ public sealed class VMHost
         NumVM = machines.Count;
         NumVMPoweredOn = machines.Count(static machine => machine.PowerState == PowerState.PoweredOn);
         MemoryUsageMB = machines.Where(static machine => machine.PowerState == PowerState.PoweredOn).Sum(static machine => (long)machine.MemoryMB);
-        _backends = new Lazy<IReadOnlyList<BackendFinding>>(() => host.Backends);
+        _backends = new Lazy<BackendFinding[]>(() => [.. host.Backends]);
     }
 
     /// <summary>Name of the computer.</summary>
@@ -66,7 +66,7 @@ public sealed class VMHost
     public string ProcessorType => RuntimeInformation.OSArchitecture.ToString();
 
     /// <summary>What was found out about each backend, by running code where that is possible.</summary>
-    public IReadOnlyList<BackendFinding> Backends => _backends.Value;
+    public BackendFinding[] Backends => _backends.Value;
 
     /// <summary>The backend that <c>Auto</c> takes.</summary>
     public BackendKind DefaultBackend => Backends.FirstOrDefault(static finding => finding.IsDefault)?.Backend ?? BackendKind.Software;

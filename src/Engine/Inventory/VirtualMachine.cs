@@ -84,10 +84,10 @@ public sealed class VirtualMachine
     public MachineHolder? Holder { get; }
 
     /// <summary>Disk files in order.</summary>
-    public IReadOnlyList<string> DiskPath => [.. Configuration.Disks.Select(static disk => disk.Path)];
+    public string[] DiskPath => [.. Configuration.Disks.Select(static disk => disk.Path)];
 
     /// <summary>Forwards of host ports, as written for <c>-PortForward</c>; a running machine shows the ports actually bound.</summary>
-    public IReadOnlyList<string> PortForward => [.. Host!.PortForwardsOf(Configuration).Select(PortForwardSyntax.Format)];
+    public string[] PortForward => [.. Host!.PortForwardsOf(Configuration).Select(PortForwardSyntax.Format)];
 
     /// <summary>Everything else, found when first asked for.</summary>
     public VirtualMachineDetail ExtensionData => Detail;

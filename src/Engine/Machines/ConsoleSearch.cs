@@ -10,7 +10,7 @@ namespace Hypervisor.Engine.Machines;
 /// <param name="Output">Everything that was searched, up to the end of the match.</param>
 /// <param name="Groups">What the groups of a pattern matched; the first is the whole.</param>
 /// <param name="EndPosition">Position in the console's output after the match, bytes since power-on.</param>
-public sealed record ConsoleMatch(string Value, string Line, string Output, IReadOnlyList<string> Groups, long EndPosition)
+public sealed record ConsoleMatch(string Value, string Line, string Output, string[] Groups, long EndPosition)
 {
     /// <inheritdoc/>
     public override string ToString() => Value;
@@ -129,6 +129,6 @@ public sealed class ConsoleSearch
 
         // Bytes after the match that were read already belong to the next search.
         long endPosition = _position - Encoding.UTF8.GetByteCount(text.AsSpan(end));
-        return new ConsoleMatch(match.Value, line, text[..end], [.. match.Groups.Values.Select(static group => group.Value)], endPosition);
+        return new ConsoleMatch(match.Value, line, text[..end], match.Groups.Values.Select(static group => group.Value).ToArray(), endPosition);
     }
 }

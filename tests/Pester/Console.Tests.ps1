@@ -1,0 +1,70 @@
+BeforeAll {
+    . (Join-Path $PSScriptRoot 'TestGuest.ps1')
+    $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
+    Import-Module $module -Force
+    $home0 = $env:HYPERVISOR_HOME
+    $env:HYPERVISOR_HOME = Join-Path $TestDrive 'host'
+    $kernel = Join-Path $TestDrive 'guest.elf'
+    New-TestGuest $kernel
+}
+
+AfterAll {
+    Get-VM | Where-Object PowerState -EQ PoweredOn | Stop-VM -Kill | Out-Null
+    $env:HYPERVISOR_HOME = $home0
+}
+
+Describe 'A running machine' {
+    BeforeAll {
+        $vm = New-VM guest -MemoryMB 32 -KernelPath $kernel -Backend Software -AdvancedSetting @{ 'debugExit.port' = '0xf4' }
+    }
+
+    It 'is started, written to, read and stopped by hand' {
+        (Start-VM guest).PowerState | Should -Be 'PoweredOn'
+        (Get-VM guest).RunsOn | Should -Be 'Software'
+        (Get-VM guest).Holder.ProcessId | Should -Be $PID
+
+        $match = Wait-VMConsoleText guest -Pattern 'Hello from the (\w+) guest, (\d+)' -TimeoutSeconds 60
+        $match.Groups[2] | Should -Be '42'
+        $match.Line | Should -Match 'bottles$'
+
+        Get-VM guest | Send-VMConsoleText -Text 'echo this'
+        (Wait-VMConsoleText guest 'echo this' -TimeoutSeconds 60).Value | Should -Be 'echo this'
+
+        Wait-VMConsoleText guest 'never' -TimeoutSeconds 1 -ErrorVariable problems -ErrorAction SilentlyContinue | Should -BeNullOrEmpty
+        $problems[0].CategoryInfo.Category | Should -Be 'OperationTimeout'
+
+        (Restart-VM guest).PowerState | Should -Be 'PoweredOn'
+        (Wait-VMConsoleText guest 'Hello from' -TimeoutSeconds 60).Value | Should -Be 'Hello from'
+
+        Start-VM guest -ErrorVariable problems -ErrorAction SilentlyContinue | Should -BeNullOrEmpty
+        $problems[0].CategoryInfo.Category | Should -Be 'InvalidOperation'
+        { Remove-VM guest -Confirm:$false -ErrorAction Stop } | Should -Throw '*powered on*'
+
+        (Stop-VM guest -Kill).PowerState | Should -Be 'PoweredOff'
+    }
+
+    It 'is held against another process, which is told who holds it' {
+        $null = Start-VM guest
+        $script = "Import-Module '$module'; (Get-VM guest).PowerState; try { Start-VM guest -ErrorAction Stop } catch { `$_.Exception.Message }"
+        $answer = pwsh -NoProfile -Command $script
+        $answer[0] | Should -Be 'PoweredOn'
+        $answer[1] | Should -Match "run by process $PID \(pwsh\)"
+        $null = Stop-VM guest -Kill
+    }
+
+    It 'streams its console where there is no terminal, takes redirected input and ends with its guest' {
+        $script = "Import-Module '$module'; Start-VM guest | Enter-VMConsole -TimeoutSeconds 100; (Get-VM guest).PowerState"
+        $text = 'typed', 'q' | pwsh -NoProfile -Command $script | Out-String
+        $text | Should -Match 'Hello from the test guest'
+        $text | Should -Match 'typed'
+        $text | Should -Match 'PoweredOff'
+        (Get-VIEvent guest -MaxSamples 1).FullFormattedMessage | Should -Match 'powered off'
+    }
+
+    It 'is shut down in order, and not lost silently, when its process ends' {
+        $script = "Import-Module '$module'; `$null = Start-VM guest"
+        $text = pwsh -NoProfile -Command $script 2>&1 | Out-String
+        $text | Should -Match 'still running here: guest'
+        (Get-VM guest).PowerState | Should -Be 'PoweredOff'
+    }
+}

@@ -1,0 +1,56 @@
+BeforeAll {
+    $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
+    Import-Module $module -Force
+    $commands = @(
+        'Enter-VMConsole', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
+        'Send-VMConsoleText', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
+}
+
+Describe 'The module' {
+    It 'exports its commands and nothing else' {
+        (Get-Command -Module Hypervisor).Name | Sort-Object | Should -Be $commands
+        (Test-ModuleManifest (Join-Path $module 'Hypervisor.psd1')).ExportedCmdlets.Keys | Sort-Object | Should -Be $commands
+    }
+
+    It 'is imported in less than a second' {
+        $script = "`$watch = [Diagnostics.Stopwatch]::StartNew(); Import-Module '$module'; `$watch.ElapsedMilliseconds"
+        [int](pwsh -NoProfile -Command $script) | Should -BeLessThan 1000
+    }
+
+    It 'works under a prefix' {
+        $script = "Import-Module '$module' -Prefix Hv; `$env:HYPERVISOR_HOME = '$TestDrive/prefix'; (New-HvVM a -MemoryMB 64 | Get-HvVIEvent).EventTypeId; (Hypervisor\Get-VM).Name"
+        pwsh -NoProfile -Command $script | Should -Be 'VmCreatedEvent', 'a'
+    }
+
+    It 'keeps its public types, and nothing of others, in the default load context' {
+        $script = @"
+Import-Module '$module'
+`$null = Get-VMHost -HostPath '$TestDrive/context' | ForEach-Object Backends
+[AppDomain]::CurrentDomain.GetAssemblies() | Where-Object { `$_.GetName().Name -match '^(Hypervisor|Iced)' } |
+    ForEach-Object { `$_.GetName().Name + '=' + [Runtime.Loader.AssemblyLoadContext]::GetLoadContext(`$_).Name }
+"@
+        $found = pwsh -NoProfile -Command $script
+        $found | Should -Contain 'Hypervisor.Engine=Default'
+        $found | Should -Contain 'Hypervisor.Cmdlets=Default'
+        $found | Where-Object { $_ -match '^(Iced|Hypervisor.Engine.Processor)=' } | Should -Not -Match '=Default$'
+    }
+
+    It 'has help with a synopsis, described parameters and examples for <_>' -ForEach @(
+        'Enter-VMConsole', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
+        'Send-VMConsoleText', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
+        $help = Get-Help $_ -Full
+        $help.Synopsis | Should -Not -BeNullOrEmpty
+        $help.Synopsis | Should -Not -Match "^\s*$_"
+        @($help.Examples.example).Count | Should -BeGreaterThan 0
+        foreach ($parameter in (Get-Command $_).Parameters.Values) {
+            if ($parameter.Name -notin [System.Management.Automation.PSCmdlet]::CommonParameters -and
+                $parameter.Name -notin [System.Management.Automation.PSCmdlet]::OptionalCommonParameters) {
+                (Get-Help $_ -Parameter $parameter.Name).description.Text | Should -Not -BeNullOrEmpty
+            }
+        }
+    }
+
+    It 'has an about page' {
+        Get-Help about_Hypervisor | Out-String | Should -Match 'HYPERVISOR_HOME'
+    }
+}
