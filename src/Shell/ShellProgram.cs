@@ -71,12 +71,12 @@ internal sealed class ShellProgram(string[] arguments)
         }
 
         bool interactive = !Console.IsInputRedirected && !Console.IsOutputRedirected;
-        return Finish(session, interactive ? new Prompt.PromptLoop(session, _screen).Run() : session.RunScript(Console.In));
+        return Finish(session, interactive ? new Prompt.PromptLoop(session).Run() : session.RunScript(Console.In));
     }
 
     private int Finish(ShellSession session, bool succeeded)
     {
         RunningMachines.LeaveInOrder(_screen);
-        return session.IsStopped ? InterruptedBySignal : succeeded ? Success : session.HadUsageError ? Usage : Failure;
+        return session.IsStopped ? InterruptedBySignal : succeeded ? Success : Failure;
     }
 }

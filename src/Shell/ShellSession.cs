@@ -13,9 +13,6 @@ internal sealed class ShellSession(IScreen screen, OutputFormat format)
     /// <summary>The user pressed Ctrl-C.</summary>
     public bool IsStopped { get; private set; }
 
-    /// <summary>Something typed made no sense.</summary>
-    public bool HadUsageError { get; private set; }
-
     /// <summary>Stops what runs; false when nothing does, and the key ends the program.</summary>
     public bool Stop()
     {
@@ -59,7 +56,6 @@ internal sealed class ShellSession(IScreen screen, OutputFormat format)
         }
         catch (UsageException exception)
         {
-            HadUsageError = true;
             screen.Error("", exception.Message);
             return false;
         }

@@ -84,7 +84,7 @@ public sealed class CommandTests : IDisposable
         Assert.Equal([disk], machine.DiskPath);
         Assert.Single(now.NetworkAdapters[0].PortForwards);
         machine = (VirtualMachine)Assert.Single(_shell.Run("Set-VM a -DiskPath @() -NetworkName None -PortForward @() -Name b"));
-        Assert.Equal(("b", 0, 0), (machine.Name, machine.DiskPath.Count, machine.ExtensionData.Config.NetworkAdapters.Count));
+        Assert.Equal(("b", 0, 0), (machine.Name, machine.DiskPath.Length, machine.ExtensionData.Config.NetworkAdapters.Count));
     }
 
     [Theory]
