@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Management.Automation;
 using System.Reflection;
 using Hypervisor.Cmdlets.Hosting;
@@ -13,6 +14,7 @@ internal sealed record Completion(int Start, IReadOnlyList<string> Candidates);
 /// <summary>Proposes commands, parameters, values of enumerations, names of machines and files.</summary>
 internal static class CommandCompleter
 {
+    private static readonly SearchValues<char> NeedQuotes = SearchValues.Create(" \t'\"$|;,(){}&<>`@#");
     private static readonly string[] Words = ["help", "exit"];
 
     /// <summary>Completes the word before the cursor.</summary>
@@ -120,7 +122,7 @@ internal static class CommandCompleter
     private static bool Begins(string text, string beginning) => text.StartsWith(beginning, StringComparison.OrdinalIgnoreCase);
 
     private static string Quoted(string value) =>
-        value.AsSpan().IndexOfAny(" \t'\"$|;,(){}&<>`@#") < 0 ? value : $"'{value.Replace("'", "''", StringComparison.Ordinal)}'";
+        value.AsSpan().IndexOfAny(NeedQuotes) < 0 ? value : $"'{value.Replace("'", "''", StringComparison.Ordinal)}'";
 
     // The words of the command that the cursor is in: after the last pipe or semicolon outside quotes. The last word may be empty.
     private static List<(string Text, int Start)> WordsOfCommand(string line, int cursor)
