@@ -34,7 +34,7 @@ public sealed class DnsForwarderTests
     {
         using var server = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 20_000 };
         server.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        using var guest = new MockGuest(o => o with { DnsServers = [(IPEndPoint)server.LocalEndPoint!] });
+        using var guest = new MockGuest(o => o with { DnsServers = [(IPEndPoint)server.LocalEndPoint!], DnsTimeout = TimeSpan.FromSeconds(25) });
         byte[] query = Query("www.example.org", 16);
         var serving = Task.Run(() =>
         {

@@ -14,7 +14,6 @@ internal sealed class DnsForwarder(NetworkCore core, HostResolver resolver, Host
     public const ushort Port = 53;
     private const int MaximumUnderWay = 128;
     private const int MaximumQuery = 4096, MaximumAnswer = 16 * 1024;
-    private static readonly TimeSpan ServerTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LookUpTimeout = TimeSpan.FromSeconds(5);
 
     private int _underWay;
@@ -72,14 +71,14 @@ internal sealed class DnsForwarder(NetworkCore core, HostResolver resolver, Host
     }
 
     /// <returns>The server's answer; null when it gave none.</returns>
-    private static async Task<byte[]?> AskAsync(IPEndPoint server, byte[] query)
+    private async Task<byte[]?> AskAsync(IPEndPoint server, byte[] query)
     {
         byte[] buffer = ArrayPool<byte>.Shared.Rent(MaximumAnswer);
         try
         {
             // A socket of its own, and so a port of its own, for every query: an answer is hard to forge.
             using var socket = new Socket(server.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
-            using var timeout = new CancellationTokenSource(ServerTimeout);
+            using var timeout = new CancellationTokenSource(core.Options.DnsTimeout);
             await socket.ConnectAsync(server, timeout.Token).ConfigureAwait(false);
             await socket.SendAsync(query, SocketFlags.None, timeout.Token).ConfigureAwait(false);
             while (true)

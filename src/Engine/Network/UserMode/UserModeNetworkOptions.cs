@@ -54,8 +54,11 @@ public sealed record UserModeNetworkOptions
     /// <summary>Source of time; tests inject their own.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
-    /// <summary>Seconds a connection to the outside may take to come about.</summary>
+    /// <summary>Time a connection to the outside may take to come about.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(75);
+
+    /// <summary>Time a DNS server has to answer before the next one is asked.</summary>
+    public TimeSpan DnsTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Checks the values.</summary>
     /// <exception cref="ArgumentException">A value is out of its range; the message names it.</exception>
