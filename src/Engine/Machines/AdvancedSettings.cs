@@ -7,7 +7,7 @@ namespace Hypervisor.Engine.Machines;
 internal sealed record AdvancedSettings
 {
     private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action",
-        ConsoleName = "console.device";
+        ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback";
 
     /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
     public ushort? DebugExitPort { get; private init; }
@@ -20,6 +20,9 @@ internal sealed record AdvancedSettings
 
     /// <summary>Console input goes to the virtio console instead of the serial port; output comes from both.</summary>
     public bool InputToVirtioConsole { get; private init; }
+
+    /// <summary>The NAT network's gateway address reaches the host's loopback.</summary>
+    public bool AllowHostLoopback { get; private init; }
 
     /// <summary>Reads them.</summary>
     /// <exception cref="MachineException">One has a value that cannot be; the message names it.</exception>
@@ -35,6 +38,12 @@ internal sealed record AdvancedSettings
                 null or "" or "SERIAL" => false,
                 "VIRTIO" => true,
                 string other => throw new MachineException($"The advanced setting {ConsoleName} is '{other}'; it can be 'serial' or 'virtio'."),
+            },
+            AllowHostLoopback = settings.GetValueOrDefault(HostLoopbackName)?.ToUpperInvariant() switch
+            {
+                null or "" or "ALLOW" => true,
+                "DENY" => false,
+                string other => throw new MachineException($"The advanced setting {HostLoopbackName} is '{other}'; it can be 'allow' or 'deny'."),
             },
             ResetOnTripleFault = settings.GetValueOrDefault(TripleFaultName)?.ToUpperInvariant() switch
             {

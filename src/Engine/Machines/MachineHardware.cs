@@ -71,7 +71,7 @@ internal sealed class MachineHardware : IDisposable
             _pci = Reset(new PciBus(_bus, new PartitionMessages(Partition), _interrupts.Line));
             _pci.ResetRequested = () => control.RequestReset("the reset control register");
             AttachDisks(configuration, events);
-            AttachNetworkAdapters(configuration, events);
+            AttachNetworkAdapters(configuration, settings, events);
             var console = new VirtioConsole(Memory, Console);
             Attach(console, events);
             SendInput = settings.InputToVirtioConsole ? bytes => console.SendInput(bytes.Span) : bytes => Serial.Receive(bytes.Span);
@@ -210,7 +210,7 @@ internal sealed class MachineHardware : IDisposable
         }
     }
 
-    private void AttachNetworkAdapters(VirtualMachineConfiguration configuration, Action<MachineEvent> events)
+    private void AttachNetworkAdapters(VirtualMachineConfiguration configuration, AdvancedSettings settings, Action<MachineEvent> events)
     {
         const string UserModeNetworkName = "NAT";
         for (int i = 0; i < configuration.NetworkAdapters.Count; i++)
@@ -227,7 +227,7 @@ internal sealed class MachineHardware : IDisposable
                 throw new MachineException($"The {name} of '{configuration.Name}' has the MAC address '{adapter.MacAddress}'; it has to be one like 00:50:56:01:02:03.");
             }
 
-            var network = Own(new UserModeNetwork(new UserModeNetworkOptions()));
+            var network = Own(new UserModeNetwork(new UserModeNetworkOptions { AllowHostLoopback = settings.AllowHostLoopback }));
             _networks.Add(network);
             Attach(new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected }, events);
             foreach (var forward in adapter.PortForwards)
