@@ -8,7 +8,7 @@ namespace Hypervisor.Engine.Processor;
 public sealed unsafe partial class X86Processor
 {
     private const int JumpEntries = 4096;
-    private const int FetchEntries = 64;
+    private const int FetchEntries = 256;
     private const int MaximumInstructions = 32;
     private const int MaximumInstructionBytes = 15;
 
@@ -33,13 +33,18 @@ public sealed unsafe partial class X86Processor
     {
         public ulong Linear, Stamp;
         public DecodedInstruction* First;
-        public ulong Unused;
+
+        // The block's key, so that an entry outlives a flush of translations that did not concern it; all ones where a block lies
+        // in two pages.
+        public ulong Key;
     }
 
     [StructLayout(LayoutKind.Sequential)]
     private struct FetchEntry
     {
-        public ulong Linear, Stamp, Physical;
+        public ulong Linear, Physical;
+        public uint Mode;
+        public PageKind Kind;
     }
 
     // SAFETY: native memory of these tables is freed in FreeBlocks; indexes are masked.
@@ -57,8 +62,16 @@ public sealed unsafe partial class X86Processor
         _blocks.Dispose();
     }
 
-    private void FlushFetchTranslations()
+    private void FlushFetchTranslations(bool keepGlobal)
     {
+        for (int n = 0; n < FetchEntries; n++)
+        {
+            if (!keepGlobal || (_fetches[n].Kind & PageKind.Global) == 0)
+            {
+                _fetches[n].Linear = TlbEntry.Invalid;
+            }
+        }
+
         _generation++;
         RefreshStamp();
     }
@@ -66,17 +79,21 @@ public sealed unsafe partial class X86Processor
     private void FlushBlocks()
     {
         _blocks.Clear();
-        _linkSlot = null;
-        FlushFetchTranslations();
+        ForgetJumps();
     }
 
     private void DropCodePage(ulong page)
     {
         if (_blocks.DropPage(page, &Stale))
         {
-            _linkSlot = null;
-            FlushFetchTranslations();
+            ForgetJumps();
         }
+    }
+
+    private void ForgetJumps()
+    {
+        new Span<byte>(_jumps, JumpEntries * sizeof(JumpEntry)).Clear();
+        _linkSlot = null;
     }
 
     // Mode bits: how bytes decode (and stepping), then what fetching may touch.
@@ -217,6 +234,12 @@ public sealed unsafe partial class X86Processor
         State->Current = _fetchMarker;
         ulong physical = TranslateFetch(linear);
         ulong key = physical | (DecodeMode << 56);
+        if (entry->Linear == linear && entry->Key == key)
+        {
+            entry->Stamp = _stamp;
+            return entry->First;
+        }
+
         Block* block = _blocks.Find(key);
         if (block != null && block->CrossesPage && TranslateFetch((linear & ~PageMask) + 4096) >> 12 != block->SecondPage)
         {
@@ -230,6 +253,7 @@ public sealed unsafe partial class X86Processor
 
         entry->Linear = linear;
         entry->Stamp = _stamp;
+        entry->Key = block->CrossesPage ? ulong.MaxValue : key;
         entry->First = Block.First(block);
         return entry->First;
     }
@@ -238,11 +262,13 @@ public sealed unsafe partial class X86Processor
     {
         FetchEntry* entry = _fetches + ((linear >> 12) & (FetchEntries - 1));
         ulong page = linear & ~PageMask;
-        if (entry->Linear != page || entry->Stamp != _stamp)
+        uint mode = (uint)_stamp & 0xFF;
+        if (entry->Linear != page || entry->Mode != mode)
         {
             entry->Physical = Translate(linear, AccessKind.Execute) & ~PageMask;
             entry->Linear = page;
-            entry->Stamp = _stamp;
+            entry->Mode = mode;
+            entry->Kind = _walked;
         }
 
         return entry->Physical | (linear & PageMask);

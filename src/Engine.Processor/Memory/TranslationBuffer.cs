@@ -47,3 +47,16 @@ internal enum AccessKind
     Write,
     Execute,
 }
+
+/// <summary>What kind of page a translation came from.</summary>
+[Flags]
+internal enum PageKind : byte
+{
+    None = 0,
+    /// <summary>Survives loads of CR3.</summary>
+    Global = 1,
+    /// <summary>2 MB or 4 MB; forgotten in units of 4 MB.</summary>
+    Large = 2,
+    /// <summary>1 GB.</summary>
+    Huge = 4,
+}

@@ -6,7 +6,7 @@ namespace Hypervisor.Engine.Processor;
 // Linear to physical: the page walk (Intel SDM vol. 3A, chapter 4) and the filling of the translation buffer.
 public sealed unsafe partial class X86Processor
 {
-    private const ulong PtePresent = 1, PteWrite = 2, PteUser = 4, PteAccessed = 0x20, PteDirty = 0x40, PteLarge = 0x80,
+    private const ulong PtePresent = 1, PteWrite = 2, PteUser = 4, PteAccessed = 0x20, PteDirty = 0x40, PteLarge = 0x80, PteGlobal = 0x100,
         PteNoExecute = 1ul << 63;
 
     private const uint FaultPresent = 1, FaultWrite = 2, FaultUser = 4, FaultReserved = 8, FaultFetch = 16;
@@ -17,6 +17,11 @@ public sealed unsafe partial class X86Processor
 
     // Sets that hold translations since they were last emptied, so that a flush clears no more than it must.
     private uint _usedSets = 7;
+
+    // What was walked last, and what each entry of the translation buffer came from.
+    private PageKind _walked;
+    private readonly PageKind[] _tlbKinds = new PageKind[TranslationBuffer.Entries * TranslationBuffer.Sets];
+    private bool _hasLarge;
 
     // An access by the processor itself (descriptor tables, TSS) is a supervisor access whatever the CPL.
     private bool _implicitSupervisor;
@@ -41,19 +46,53 @@ public sealed unsafe partial class X86Processor
         }
 
         _usedSets = 0;
-        FlushFetchTranslations();
+        _hasLarge = false;
+        FlushFetchTranslations(keepGlobal: false);
     }
 
-    /// <summary>Forgets the translations of one linear page.</summary>
+    /// <summary>Forgets all translations but those of global pages (a load of CR3).</summary>
+    internal void FlushLocalTranslations()
+    {
+        for (int set = 0; set < TranslationBuffer.Sets; set++)
+        {
+            if ((_usedSets & (1u << set)) == 0)
+            {
+                continue;
+            }
+
+            int first = set * TranslationBuffer.Entries;
+            for (int n = first; n < first + TranslationBuffer.Entries; n++)
+            {
+                if ((_tlbKinds[n] & PageKind.Global) == 0)
+                {
+                    _tlb[n].ReadTag = _tlb[n].WriteTag = TlbEntry.Invalid;
+                }
+            }
+        }
+
+        FlushFetchTranslations(keepGlobal: true);
+    }
+
+    /// <summary>Forgets the translations of one linear page, the whole of it if it is a large one (INVLPG).</summary>
     internal void FlushTranslation(ulong linear)
     {
         for (int set = 0; set < TranslationBuffer.Sets; set++)
         {
-            TlbEntry* entry = _tlb + (set * TranslationBuffer.Entries) + (int)((linear >> 12) & TranslationBuffer.IndexMask);
+            int first = set * TranslationBuffer.Entries;
+            TlbEntry* entry = _tlb + first + (int)((linear >> 12) & TranslationBuffer.IndexMask);
             entry->ReadTag = entry->WriteTag = TlbEntry.Invalid;
+            for (int n = first; _hasLarge && n < first + TranslationBuffer.Entries; n++)
+            {
+                PageKind kind = _tlbKinds[n];
+                int shift = (kind & PageKind.Huge) != 0 ? 30 : (kind & PageKind.Large) != 0 ? 22 : 64;
+                if (shift < 64 && (_tlb[n].ReadTag ^ linear) >> shift == 0)
+                {
+                    _tlb[n].ReadTag = _tlb[n].WriteTag = TlbEntry.Invalid;
+                }
+            }
         }
 
-        FlushFetchTranslations();
+        FlushFetchTranslations(keepGlobal: false);
     }
 
     /// <summary>
@@ -64,6 +103,7 @@ public sealed unsafe partial class X86Processor
     {
         bool writable;
         ulong physical;
+        _walked = PageKind.None;
         if ((State->Cr0 & Cr0Pg) == 0)
         {
             linear = (uint)linear;
@@ -75,7 +115,7 @@ public sealed unsafe partial class X86Processor
             physical = Walk(linear, kind, out writable);
         }
 
-        if (kind != AccessKind.Execute && !_implicitSupervisor)
+        if (kind != AccessKind.Execute)
         {
             Enter(linear, physical, writable);
         }
@@ -98,7 +138,16 @@ public sealed unsafe partial class X86Processor
         entry->Addend = (ulong)host - tag;
         ulong page = physical >> 12;
         entry->Attributes = page < _memory.PageAttributeCount ? _memory.PageAttributeTable + page : NoAttributes;
-        _usedSets |= 1u << (int)((State->Tlb - _tlb) / TranslationBuffer.Entries);
+        int index = (int)(entry - _tlb);
+        _tlbKinds[index] = _walked;
+        _hasLarge |= (_walked & (PageKind.Large | PageKind.Huge)) != 0;
+        _usedSets |= 1u << (index / TranslationBuffer.Entries);
+    }
+
+    private void NoteLeaf(ulong entry, int shift)
+    {
+        _walked = ((entry & PteGlobal) != 0 && (State->Cr4 & Cr4Pge) != 0 ? PageKind.Global : PageKind.None)
+            | (shift == 30 ? PageKind.Huge : shift > 12 ? PageKind.Large : PageKind.None);
     }
 
     // Returns the physical address; writable says whether later stores need no further walk (permitted, and dirty is set).
@@ -183,6 +232,7 @@ public sealed unsafe partial class X86Processor
                 continue;
             }
 
+            NoteLeaf(entry, shift);
             writable = ((entry | set) & PteDirty) != 0 && MayWrite(rights);
             ulong offset = (1ul << shift) - 1;
             return (entry & _physicalMask & ~PageMask & ~offset) | (linear & offset);
@@ -228,6 +278,7 @@ public sealed unsafe partial class X86Processor
                 continue;
             }
 
+            NoteLeaf(entry, large ? 22 : 12);
             writable = ((entry | set) & PteDirty) != 0 && MayWrite(rights);
             // PSE-36 (vol. 3A, 4.3): bits 13–20 of a 4 MB entry are address bits 32–39.
             return large

@@ -56,7 +56,7 @@ public sealed unsafe partial class X86Processor
         }
 
         State->Cr3 = value;
-        FlushTranslations();
+        FlushLocalTranslations();
     }
 
     internal void LoadCr4(ulong value)
