@@ -19,7 +19,7 @@ internal static class QuickstartInitramfs
     // In the order in which they depend on each other: there is no depmod in the package, so modprobe could not find out.
     private static readonly string[] Modules =
     [
-        "drivers/virtio/virtio", "drivers/virtio/virtio_ring", "drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci_legacy_dev",
+        "drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci_legacy_dev",
         "drivers/virtio/virtio_pci", "net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net", "drivers/block/virtio_blk",
         "drivers/char/hw_random/rng-core", "drivers/char/hw_random/virtio-rng", "drivers/char/virtio_console", "drivers/virtio/virtio_balloon",
         "drivers/input/evdev", "drivers/acpi/button",
@@ -43,7 +43,7 @@ internal static class QuickstartInitramfs
             poweroff -f
         fi
         for module in /lib/modules/*.ko; do
-            [ -e "$module" ] && insmod "$module" 2>/dev/null
+            [ -e "$module" ] && insmod "$module"
         done
         hostname quickstart
         ip link set lo up
@@ -51,7 +51,8 @@ internal static class QuickstartInitramfs
             ip link set eth0 up
             udhcpc -i eth0 -q -n -t 4 -T 1 -s /etc/udhcpc.script >/dev/null 2>&1 &
         fi
-        acpid -c /etc/acpi 2>/dev/null
+        # The ACPI power button is the only input device: its first event is a press.
+        [ -e /dev/input/event0 ] && (head -c 24 /dev/input/event0 >/dev/null; poweroff -f) &
         echo "@READY@"
         while true; do
             setsid cttyhack sh -l
@@ -82,7 +83,7 @@ internal static class QuickstartInitramfs
         string busybox = BusyboxPaths.Select(path => Path.Combine(busyboxPackage, path)).FirstOrDefault(File.Exists)
             ?? throw new QuickstartException($"There is no busybox in {busyboxPackage}.");
         var archive = new CpioArchive();
-        foreach (string folder in (ReadOnlySpan<string>)["bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "lib/modules", "root"])
+        foreach (string folder in (ReadOnlySpan<string>)["bin", "dev", "etc", "lib", "lib/modules", "root"])
         {
             archive.AddDirectory(folder);
         }
@@ -94,7 +95,6 @@ internal static class QuickstartInitramfs
         archive.AddText("etc/udhcpc.script", DhcpScript + "\n", Executable);
         archive.AddText("etc/profile", Profile + "\n");
         archive.AddText("etc/passwd", "root::0:0:root:/root:/bin/sh\n");
-        archive.AddText("etc/acpi/PWRF/00000080", "#!/bin/sh\npoweroff -f\n", Executable);
         AddModules(archive, kernelPackage);
         return archive.ToArray();
     }
