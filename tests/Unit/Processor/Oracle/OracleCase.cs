@@ -18,6 +18,9 @@ internal sealed class OracleCase
     /// <summary>Flags that were undefined at any point of the block: not compared when it ends in a fault.</summary>
     public required ulong EverUndefinedFlags { get; init; }
 
+    /// <summary>Offset of four bytes in the scratch memory that may differ between makers; -1 for none.</summary>
+    public int IgnoredData { get; init; } = -1;
+
     /// <summary>Its instructions, for a person.</summary>
     public string Text()
     {

@@ -64,6 +64,27 @@ public sealed class OracleTests
         Assert.True(failures.Count == 0, $"{failures.Count} of {cases} differ.\n{string.Join('\n', failures.Take(ReportedFailures))}");
     }
 
+    [OracleFact]
+    public void State_images_are_saved_and_restored_as_the_hosts_processor_does_it()
+    {
+        using var native = new NativeProcessor();
+        using var interpreted = new InterpretedProcessor();
+        var failures = new List<string>();
+        int cases = Setting("HYPERVISOR_ORACLE_CASES", DefaultCases) / 5;
+        int seed = Setting("HYPERVISOR_ORACLE_SEED", 1);
+        for (int at = 0; at < cases; at++)
+        {
+            var code = CaseGenerator.ImageInstructions[at % CaseGenerator.ImageInstructions.Length];
+            var test = new CaseGenerator(InstructionSets.Vector, seed + at).MakeImage(code);
+            if (OracleComparison.Run(native, interpreted, test) is { } report)
+            {
+                failures.Add($"seed {seed + at}\n{report}");
+            }
+        }
+
+        Assert.True(failures.Count == 0, $"{failures.Count} of {cases} differ.\n{string.Join('\n', failures.Take(ReportedFailures))}");
+    }
+
     private static void Run(Code[] codes)
     {
         int cases = Setting("HYPERVISOR_ORACLE_CASES", DefaultCases);
