@@ -66,7 +66,4 @@ internal readonly record struct FloatFormat(int Precision, int MinExponent, int 
 
     /// <summary>The x87's 80-bit format.</summary>
     public static readonly FloatFormat Extended = new(64, -16382, 16383, 24576);
-
-    /// <summary>binary16, for F16C.</summary>
-    public static readonly FloatFormat Half = new(11, -14, 15, 24);
 }

@@ -69,9 +69,6 @@ internal struct FloatValue
     public static FloatValue FromDouble(ulong bits) =>
         FromInterchange((bits >> 63) != 0, (int)(bits >> 52) & 0x7FF, 0x7FF, (bits & 0xF_FFFF_FFFF_FFFF) << 11, -1023);
 
-    public static FloatValue FromHalf(ushort bits) =>
-        FromInterchange((bits >> 15) != 0, (bits >> 10) & 0x1F, 0x1F, (ulong)(bits & 0x3FF) << 53, -15);
-
     public static FloatValue FromExtended(Float80 bits)
     {
         bool negative = (bits.SignExponent & 0x8000) != 0;
@@ -119,9 +116,6 @@ internal struct FloatValue
 
     public readonly ulong ToDouble() =>
         (Negative ? 1ul << 63 : 0) | ToInterchange(53, -1022, 0x7FF);
-
-    public readonly ushort ToHalf() =>
-        (ushort)((Negative ? 0x8000u : 0) | (uint)ToInterchange(11, -14, 0x1F));
 
     public readonly Float80 ToExtended()
     {

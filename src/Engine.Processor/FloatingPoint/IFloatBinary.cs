@@ -11,9 +11,6 @@ internal interface IFloatBinary
     /// <summary>A zero result from normal operands is exact (it never stands for an underflow).</summary>
     static abstract bool ZeroIsExact { get; }
 
-    /// <summary>A zero as second operand is a special case.</summary>
-    static abstract bool Divides { get; }
-
     static abstract double Host(double a, double b);
 
     static abstract float Host(float a, float b);
@@ -28,8 +25,6 @@ internal interface IFloatBinary
 internal readonly struct FloatAdd : IFloatBinary
 {
     public static bool ZeroIsExact => true;
-
-    public static bool Divides => false;
 
     public static double Host(double a, double b) => a + b;
 
@@ -47,8 +42,6 @@ internal readonly struct FloatSubtract : IFloatBinary
 {
     public static bool ZeroIsExact => true;
 
-    public static bool Divides => false;
-
     public static double Host(double a, double b) => a - b;
 
     public static float Host(float a, float b) => a - b;
@@ -65,8 +58,6 @@ internal readonly struct FloatMultiply : IFloatBinary
 {
     public static bool ZeroIsExact => false;
 
-    public static bool Divides => false;
-
     public static double Host(double a, double b) => a * b;
 
     public static float Host(float a, float b) => a * b;
@@ -82,8 +73,6 @@ internal readonly struct FloatMultiply : IFloatBinary
 internal readonly struct FloatDivide : IFloatBinary
 {
     public static bool ZeroIsExact => false;
-
-    public static bool Divides => true;
 
     public static double Host(double a, double b) => a / b;
 

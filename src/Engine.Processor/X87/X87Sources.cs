@@ -39,8 +39,6 @@ internal readonly struct FloatSubtractReversed : IFloatBinary
 {
     public static bool ZeroIsExact => true;
 
-    public static bool Divides => false;
-
     public static double Host(double a, double b) => b - a;
 
     public static float Host(float a, float b) => b - a;
@@ -59,8 +57,6 @@ internal readonly struct FloatSubtractReversed : IFloatBinary
 internal readonly struct FloatDivideReversed : IFloatBinary
 {
     public static bool ZeroIsExact => false;
-
-    public static bool Divides => true;
 
     public static double Host(double a, double b) => b / a;
 
