@@ -39,7 +39,7 @@ internal sealed partial class CaseGenerator
 
         var header = data.AsSpan(ImageAt + HeaderAt, 64);
         header.Clear();
-        BinaryPrimitives.WriteUInt64LittleEndian(header, (ulong)_random.Next(4) | (_random.Next(16) == 0 ? 1ul << 62 : 0));
+        BinaryPrimitives.WriteUInt64LittleEndian(header, (uint)_random.Next(4) | (_random.Next(16) == 0 ? 1ul << 62 : 0ul));
         header[_random.Next(8, 24)] = (byte)(_random.Next(16) == 0 ? 1 : 0);
         return new OracleCase
         {
