@@ -79,6 +79,11 @@ public sealed class WaitVMConsoleTextCommand : HypervisorCmdlet
             return;
         }
 
+        if (session.Console.IsCompleted)
+        {
+            session.WaitForEnd(UserStop);
+        }
+
         string why = session.Console.IsCompleted ? "powered off" : $"ran for {TimeoutSeconds} seconds";
         string lines = search.LastLines(LinesInError);
         string came = lines.Length == 0 ? "Nothing came." : $"The last that came:{Environment.NewLine}{lines}";

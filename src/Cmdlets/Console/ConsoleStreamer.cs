@@ -26,6 +26,7 @@ internal sealed class ConsoleStreamer(ConsoleSession session, Stream output, boo
         try
         {
             Copy(session.Console, position: 0, output, source.Token);
+            session.WaitForEnd(source.Token);
             return true;
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)

@@ -38,6 +38,7 @@ internal sealed class InteractiveConsole(ConsoleSession session, string machine)
                 {
                     // The guest's last words are still on their way to the screen; there is an end to them.
                     writer.Join();
+                    session.WaitForEnd(cancellation);
                 }
             }
             finally

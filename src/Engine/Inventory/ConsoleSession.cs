@@ -5,6 +5,10 @@ namespace Hypervisor.Engine.Inventory;
 /// <summary>One run of a machine as seen from its console: what it wrote, and how far a script has read it.</summary>
 public sealed class ConsoleSession
 {
+    // The last output comes before files are closed and locks given back; whoever waited for the end wants those done too.
+    private static readonly TimeSpan ClosingPatience = TimeSpan.FromSeconds(30);
+
+    private readonly TaskCompletionSource<MachineStop> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _searched;
 
     internal ConsoleSession(MachineConsole console) => Console = console;
@@ -23,7 +27,10 @@ public sealed class ConsoleSession
     public long ShownPosition { get; set; }
 
     /// <summary>How the run ended; null while it lasts.</summary>
-    public MachineStop? Stop { get; private set; }
+    public MachineStop? Stop => _ended.Task.IsCompletedSuccessfully ? _ended.Task.Result : null;
 
-    internal void End(MachineStop stop) => Stop = stop;
+    /// <summary>Waits, after the last output, until the machine is off for everybody: its files closed and its lock free.</summary>
+    public void WaitForEnd(CancellationToken cancellation) => Task.WaitAny([_ended.Task], (int)ClosingPatience.TotalMilliseconds, cancellation);
+
+    internal void End(MachineStop stop) => _ended.TrySetResult(stop);
 }

@@ -5,6 +5,9 @@ internal sealed class LineEditor(CommandHistory history, Func<ConsoleKeyInfo> re
 {
     private const string EraseToEnd = "\e[J";
 
+    // A terminal that does not know its size says 0.
+    private const int NarrowestScreen = 8, UsualWidth = 80;
+
     private readonly LineBuffer _line = new();
     private int _shownRow;
 
@@ -155,7 +158,7 @@ internal sealed class LineEditor(CommandHistory history, Func<ConsoleKeyInfo> re
     // Draws the line anew from its first row, which may be above the cursor's when the line is longer than the screen is wide.
     private void Show(string prompt)
     {
-        int columns = Math.Max(2, width());
+        int columns = width() is >= NarrowestScreen and int known ? known : UsualWidth;
         string text = prompt + _line.Text;
         int cursor = prompt.Length + _line.Cursor;
         string up = _shownRow > 0 ? $"\e[{_shownRow}A" : "";
