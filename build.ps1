@@ -58,7 +58,9 @@ function Invoke-PesterSuite {
 function Invoke-Analysis {
     Import-Module PSScriptAnalyzer
     $files = Get-ChildItem $root -Recurse -File -Include *.ps1, *.psm1, *.psd1 |
-        Where-Object FullName -NotMatch '[\\/](artifacts|bin|obj|\.git)[\\/]'
+        Where-Object FullName -NotMatch '[\\/](artifacts|bin|obj|\.git)[\\/]' |
+        # The manifest names files where they are laid out, not where their sources are; the module's tests check it there.
+        Where-Object Name -NE 'Hypervisor.psd1'
     $findings = $files | ForEach-Object {
         Invoke-ScriptAnalyzer -Path $_.FullName -Severity Warning, Error -Settings (Join-Path $root 'PSScriptAnalyzerSettings.psd1')
     }

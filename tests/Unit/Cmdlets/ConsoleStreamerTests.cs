@@ -12,7 +12,7 @@ public sealed class ConsoleStreamerTests : IDisposable
     public void Dispose() => _temporary.Dispose();
 
     [Fact]
-    public void Everything_since_power_on_is_streamed_until_the_machine_is_off_for_everybody()
+    public async Task Everything_since_power_on_is_streamed_until_the_machine_is_off_for_everybody()
     {
         ConsoleSession session = Start(static machine => machine.Print("early\n"));
         FakeMachine fake = _temporary.Factory.Machines["a"];
@@ -20,7 +20,7 @@ public sealed class ConsoleStreamerTests : IDisposable
         Task<bool> streaming = Task.Run(() => new ConsoleStreamer(session, output, passInput: false).Run(null, CancellationToken.None));
         fake.Print("late\n");
         fake.PowerOff();
-        Assert.True(streaming.Wait(TimeSpan.FromSeconds(20)) && streaming.Result);
+        Assert.True(await streaming.WaitAsync(TimeSpan.FromSeconds(20)));
         Assert.Equal("early\nlate\n", Encoding.UTF8.GetString(output.ToArray()));
         Assert.Equal(PowerState.PoweredOff, _temporary.Host.FindMachines("a")[0].PowerState);
         Assert.Equal("powered off", session.Stop!.Message);
