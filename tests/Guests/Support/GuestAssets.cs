@@ -9,6 +9,7 @@ namespace Hypervisor.Tests.Guests.Support;
 internal static class GuestAssets
 {
     private static readonly Lazy<(string Kernel, string Initrd)> Linux = new(MakeLinux);
+    private static readonly Lazy<string> MemtestImage = new(FetchMemtest);
 
     /// <summary>The stock kernel's image.</summary>
     public static string Kernel => Linux.Value.Kernel;
@@ -16,8 +17,16 @@ internal static class GuestAssets
     /// <summary>An initial RAM disk that prints <see cref="QuickstartInitramfs.ReadyMarker"/> and gives a shell.</summary>
     public static string Initrd => Linux.Value.Initrd;
 
+    /// <summary>The kernel of memtest86+ for 64-bit processors.</summary>
+    public static string Memtest => MemtestImage.Value;
+
     /// <summary>Why there is no Linux to boot on this host; null where there is.</summary>
-    public static string? WhyNoLinux()
+    public static string? WhyNoLinux() => WhyNot(() => Linux.Value.Kernel);
+
+    /// <summary>Why there is no memtest86+ on this host; null where there is.</summary>
+    public static string? WhyNoMemtest() => WhyNot(() => Memtest);
+
+    private static string? WhyNot(Func<string> fetch)
     {
         if (!DebianPackages.IsSupported(out string reason))
         {
@@ -26,13 +35,20 @@ internal static class GuestAssets
 
         try
         {
-            _ = Linux.Value;
+            _ = fetch();
             return null;
         }
         catch (QuickstartException error)
         {
             return error.Message;
         }
+    }
+
+    private static string FetchMemtest()
+    {
+        string package = new DebianPackages(DebianPackages.DefaultFolder, _ => { }).Fetch("memtest86+");
+        string image = Path.Combine(package, "boot", "memtest86+x64.bin");
+        return File.Exists(image) ? image : throw new QuickstartException($"The package memtest86+ has no '{image}'.");
     }
 
     private static (string Kernel, string Initrd) MakeLinux()
