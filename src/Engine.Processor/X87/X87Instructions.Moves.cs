@@ -291,6 +291,7 @@ internal static unsafe partial class X87Instructions
             if (i->Code == Code.Fstpnce_sti)
             {
                 // "No check empty": nothing to store is no error.
+                state->X87Status &= unchecked((ushort)~X87State.C1);
                 X87State.Pop(state);
             }
             else if (X87Operands.StackUnderflow(state))
