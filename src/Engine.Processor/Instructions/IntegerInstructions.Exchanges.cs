@@ -171,27 +171,39 @@ internal static unsafe partial class IntegerInstructions
 
         cpu.ProbeRange(linear, 16, AccessKind.Write);
         bool equal;
-        // .NET has no 16-byte exchange; a lock shared by all processors of the process keeps these atomic towards each other.
-        // Plain stores of other processors into the same 16 bytes could still slip in between; Linux mixes neither.
-        lock (WideExchange)
+        if ((i->Flags & InstructionFlags.Lock) == 0)
         {
-            ulong low = cpu.Read<ulong>(linear);
-            ulong high = cpu.Read<ulong>(linear + 8);
-            equal = low == s->Gpr[0] && high == s->Gpr[2];
-            if (equal)
+            equal = CompareExchange16(cpu, linear);
+        }
+        else
+        {
+            // .NET has no 16-byte exchange; a lock shared by all processors of the process keeps these atomic towards each other.
+            // Plain stores of other processors into the same 16 bytes could still slip in between; Linux mixes neither.
+            lock (WideExchange)
             {
-                cpu.Write(linear, s->Gpr[3]);
-                cpu.Write(linear + 8, s->Gpr[1]);
-            }
-            else
-            {
-                s->Gpr[0] = low;
-                s->Gpr[2] = high;
+                equal = CompareExchange16(cpu, linear);
             }
         }
 
         SetZero(s, equal);
         return i + 1;
+    }
+
+    private static bool CompareExchange16(X86Processor cpu, ulong linear)
+    {
+        CpuState* s = cpu.State;
+        ulong low = cpu.Read<ulong>(linear);
+        ulong high = cpu.Read<ulong>(linear + 8);
+        if (low != s->Gpr[0] || high != s->Gpr[2])
+        {
+            s->Gpr[0] = low;
+            s->Gpr[2] = high;
+            return false;
+        }
+
+        cpu.Write(linear, s->Gpr[3]);
+        cpu.Write(linear + 8, s->Gpr[1]);
+        return true;
     }
 
     private static readonly Lock WideExchange = new();
