@@ -355,10 +355,20 @@ internal static unsafe partial class X87Instructions
             return FloatValue.ZeroOf(y.Negative != below);
         }
 
-        // Of a power of two the logarithm is exact.
-        return x.Significand == one
-            ? SoftFloat.Multiply(ref context, FloatFormat.Extended, SoftFloat.FromInteger(x.Exponent), y)
-            : (WideFloat.From(y) * Transcendental.Log2(WideFloat.From(x))).Round(ref context);
+        if (x.Significand != one)
+        {
+            return (WideFloat.From(y) * Transcendental.Log2(WideFloat.From(x))).Round(ref context);
+        }
+
+        // Of a power of two the logarithm is exact. Processors report the product as inexact all the same.
+        var product = SoftFloat.Multiply(ref context, FloatFormat.Extended, SoftFloat.FromInteger(x.Exponent), y);
+        context.Flags |= FloatExceptions.Inexact;
+        if (product.Exponent < FloatFormat.Extended.MinExponent)
+        {
+            context.Flags |= FloatExceptions.Underflow;
+        }
+
+        return product;
     }
 
     // y × log2(x + 1), meant for |x| < 1 - √½; beyond that the sum is formed first.

@@ -50,7 +50,7 @@ internal sealed partial class CaseGenerator
             EverUndefinedFlags = 0,
 
             // MXCSR_MASK: AMD's processors have a bit of their own.
-            IgnoredData = ImageAt + 28,
+            IgnoredData = (int)(_pinned[Register.RBX] - OracleLayout.Data) + 28,
         };
     }
 }
