@@ -1,4 +1,5 @@
 using System.Reflection;
+using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Shell.Execution;
 using Hypervisor.Shell.Language;
@@ -77,6 +78,7 @@ internal sealed class ShellProgram(string[] arguments)
     private int Finish(ShellSession session, bool succeeded)
     {
         RunningMachines.LeaveInOrder(_screen);
-        return session.IsStopped ? InterruptedBySignal : succeeded ? Success : Failure;
+        return ProcessEnd.ExitCode != 0 ? ProcessEnd.ExitCode
+            : session.IsStopped ? InterruptedBySignal : succeeded ? Success : Failure;
     }
 }

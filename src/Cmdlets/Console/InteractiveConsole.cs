@@ -55,8 +55,15 @@ internal sealed class InteractiveConsole(ConsoleSession session, string machine)
 
     private static void Say(Stream output, string text)
     {
-        output.Write(System.Text.Encoding.UTF8.GetBytes(text + "\r\n"));
-        output.Flush();
+        try
+        {
+            output.Write(System.Text.Encoding.UTF8.GetBytes(text + "\r\n"));
+            output.Flush();
+        }
+        catch (IOException)
+        {
+            // The terminal was closed: there is nobody to tell.
+        }
     }
 
     private void CopyOutput(Stream output, CancellationToken cancellation)
@@ -68,6 +75,10 @@ internal sealed class InteractiveConsole(ConsoleSession session, string machine)
         catch (OperationCanceledException)
         {
             // Left; the next visit goes on where this one ended.
+        }
+        catch (IOException)
+        {
+            // The terminal was closed; reading keys says so too.
         }
     }
 

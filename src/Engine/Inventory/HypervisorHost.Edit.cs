@@ -121,7 +121,7 @@ public sealed partial class HypervisorHost
     private MachineHold HoldForChange(VirtualMachineConfiguration machine, string what) =>
         _running.ContainsKey(machine.Id)
             ? throw new MachineException($"'{machine.Name}' is powered on and cannot {what}. Power it off first (Stop-VM).")
-            : MachineHold.Take(Folder, machine.Id, machine.Name);
+            : Hold(machine);
 
     private void RefuseTakenName(VirtualMachineConfiguration machine)
     {

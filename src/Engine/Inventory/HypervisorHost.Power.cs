@@ -94,7 +94,7 @@ public sealed partial class HypervisorHost
             throw new PowerStateException($"'{target.Name}' is powered on already.");
         }
 
-        MachineHold hold = MachineHold.Take(Folder, Get(target.Id, target.Name).Id, target.Name);
+        MachineHold hold = Hold(Get(target.Id, target.Name));
         VirtualMachineConfiguration machine;
         RunningMachine running;
         try
@@ -133,6 +133,18 @@ public sealed partial class HypervisorHost
         }
 
         return View(machine);
+    }
+
+    // The note of a process that was killed is still there: what it did not live to say is said now.
+    private MachineHold Hold(VirtualMachineConfiguration machine)
+    {
+        MachineHold hold = MachineHold.Take(Folder, machine.Id, machine.Name);
+        if (hold.AbandonedBy is { } dead)
+        {
+            Record("VmHostFailureEvent", MachineEventSeverity.Error, machine, $"{machine.Name} was lost with {dead}, which ended without powering it off; its disks are as after a power failure");
+        }
+
+        return hold;
     }
 
     private IMachine Build(VirtualMachineConfiguration machine)

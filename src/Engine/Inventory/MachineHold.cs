@@ -26,11 +26,15 @@ internal sealed class MachineHold : IDisposable
     private readonly FileLock _lock;
     private readonly string _holderPath;
 
-    private MachineHold(FileLock fileLock, string holderPath)
+    private MachineHold(FileLock fileLock, string holderPath, MachineHolder? abandonedBy)
     {
         _lock = fileLock;
         _holderPath = holderPath;
+        AbandonedBy = abandonedBy;
     }
+
+    /// <summary>The process that had the machine and ended without giving it back; null when the last one did.</summary>
+    public MachineHolder? AbandonedBy { get; }
 
     /// <summary>Takes the machine.</summary>
     /// <exception cref="MachineException">Another process, which is named, has it.</exception>
@@ -41,8 +45,9 @@ internal sealed class MachineHold : IDisposable
         try
         {
             var holder = new MachineHolder(Environment.ProcessId, ProcessName(), Environment.MachineName, DateTimeOffset.UtcNow);
+            MachineHolder? before = ReadNote(folder, id);
             AtomicFile.Replace(folder.HolderOf(id), JsonSerializer.SerializeToUtf8Bytes(holder, InventoryJson.Default.MachineHolder));
-            return new MachineHold(fileLock, folder.HolderOf(id));
+            return new MachineHold(fileLock, folder.HolderOf(id), before);
         }
         catch
         {
@@ -54,24 +59,19 @@ internal sealed class MachineHold : IDisposable
     /// <summary>Who holds a machine now, or null. A holder that died no longer counts.</summary>
     public static MachineHolder? WhoHolds(HostFolder folder, Guid id)
     {
-        byte[] content;
+        MachineHolder? holder = ReadNote(folder, id);
+        return holder is not null && FileLock.IsHeld(folder.LockOf(id)) ? holder : null;
+    }
+
+    private static MachineHolder? ReadNote(HostFolder folder, Guid id)
+    {
         try
         {
-            content = File.ReadAllBytes(folder.HolderOf(id));
+            return JsonSerializer.Deserialize(File.ReadAllBytes(folder.HolderOf(id)), InventoryJson.Default.MachineHolder);
         }
         catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
         {
             return null;
-        }
-
-        if (!FileLock.IsHeld(folder.LockOf(id)))
-        {
-            return null;
-        }
-
-        try
-        {
-            return JsonSerializer.Deserialize(content, InventoryJson.Default.MachineHolder);
         }
         catch (JsonException)
         {

@@ -127,6 +127,10 @@ internal sealed class Machine : IMachine, IMachineControl
         RequestStop(new MachineStop(MachineStopReason.DebugExit, $"The guest ended the machine through the debug-exit port with code {code}.", code));
 
     /// <inheritdoc/>
+    public void ReportFailure(string device, Exception error) =>
+        RequestStop(new MachineStop(MachineStopReason.HostFailure, $"The {device} failed: {error.Message} ({error.GetType().Name})"));
+
+    /// <inheritdoc/>
     public void RequestReset(string source) => RequestReset(source, afterCrash: false);
 
     private int Receive(ReadOnlyMemory<byte> bytes)
@@ -291,6 +295,12 @@ internal sealed class Machine : IMachine, IMachineControl
         if (exit.Reason == VpExitReason.Shutdown)
         {
             OnTripleFault(place);
+            return;
+        }
+
+        if (thread.Processor.Failure is { } failure)
+        {
+            OnProcessorFailed(thread, failure);
             return;
         }
 

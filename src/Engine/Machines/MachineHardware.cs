@@ -42,7 +42,7 @@ internal sealed class MachineHardware : IDisposable
             Boot = Own<IBootSource>(configuration.KernelPath is null ? new FirmwareBoot(configuration) : new DirectBoot(configuration, layout, tables));
             Memory = Own(new GuestMemory());
             AddMemory(configuration, layout);
-            Clock = Own(new MachineClock(configuration.Name, paused: true));
+            Clock = Own(new MachineClock(configuration.Name, paused: true, error => control.ReportFailure("machine's clock", error)));
             Partition = Own(CreatePartition(configuration, settings, backend));
             foreach (var (guest, host, bytes, writable) in Memory.Blocks)
             {
@@ -70,13 +70,13 @@ internal sealed class MachineHardware : IDisposable
 
             _pci = Reset(new PciBus(_bus, new PartitionMessages(Partition), _interrupts.Line));
             _pci.ResetRequested = () => control.RequestReset("the reset control register");
-            AttachDisks(configuration, events);
-            AttachNetworkAdapters(configuration, settings, events);
+            AttachDisks(configuration, events, control);
+            AttachNetworkAdapters(configuration, settings, events, control);
             var console = new VirtioConsole(Memory, Console);
-            Attach(console, events);
+            Attach(console, events, control);
             SendInput = settings.InputToVirtioConsole ? bytes => console.SendInput(bytes.Span) : bytes => Serial.Receive(bytes.Span);
-            Attach(new VirtioEntropy(Memory, Clock), events);
-            Attach(new VirtioBalloon(Memory, Clock, statisticsInterval: TimeSpan.Zero), events);
+            Attach(new VirtioEntropy(Memory, Clock), events, control);
+            Attach(new VirtioBalloon(Memory, Clock, statisticsInterval: TimeSpan.Zero), events, control);
 
             if (!Boot.IsDirect)
             {
@@ -201,16 +201,16 @@ internal sealed class MachineHardware : IDisposable
         }
     }
 
-    private void AttachDisks(VirtualMachineConfiguration configuration, Action<MachineEvent> events)
+    private void AttachDisks(VirtualMachineConfiguration configuration, Action<MachineEvent> events, IMachineControl control)
     {
         for (int i = 0; i < configuration.Disks.Count; i++)
         {
             var image = DiskAttachments.Open(configuration.Disks[i]);
-            Attach(new VirtioBlock(Memory, image, $"disk {i}", $"{configuration.Id:N}"[..16] + $"-{i}"), events);
+            Attach(new VirtioBlock(Memory, image, $"disk {i}", $"{configuration.Id:N}"[..16] + $"-{i}"), events, control);
         }
     }
 
-    private void AttachNetworkAdapters(VirtualMachineConfiguration configuration, AdvancedSettings settings, Action<MachineEvent> events)
+    private void AttachNetworkAdapters(VirtualMachineConfiguration configuration, AdvancedSettings settings, Action<MachineEvent> events, IMachineControl control)
     {
         const string UserModeNetworkName = "NAT";
         for (int i = 0; i < configuration.NetworkAdapters.Count; i++)
@@ -227,9 +227,13 @@ internal sealed class MachineHardware : IDisposable
                 throw new MachineException($"The {name} of '{configuration.Name}' has the MAC address '{adapter.MacAddress}'; it has to be one like 00:50:56:01:02:03.");
             }
 
-            var network = Own(new UserModeNetwork(new UserModeNetworkOptions { AllowHostLoopback = settings.AllowHostLoopback }));
+            var network = Own(new UserModeNetwork(new UserModeNetworkOptions
+            {
+                AllowHostLoopback = settings.AllowHostLoopback,
+                Failed = error => control.ReportFailure($"network of {name}", error),
+            }));
             _networks.Add(network);
-            Attach(new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected }, events);
+            Attach(new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected }, events, control);
             foreach (var forward in adapter.PortForwards)
             {
                 network.AddPortForward(forward);
@@ -237,9 +241,10 @@ internal sealed class MachineHardware : IDisposable
         }
     }
 
-    private void Attach(VirtioDevice device, Action<MachineEvent> events)
+    private void Attach(VirtioDevice device, Action<MachineEvent> events, IMachineControl control)
     {
         device.EventRaised += events;
+        device.Failed = error => control.ReportFailure(device.Name, error);
         Own(device);
         try
         {

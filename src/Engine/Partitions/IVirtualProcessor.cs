@@ -15,6 +15,9 @@ public interface IVirtualProcessor : IDisposable
     /// </summary>
     VpExit Run();
 
+    /// <summary>The exception that ended the last <see cref="Run"/> with <see cref="VpExitReason.InternalError"/>; null where the host's kernel said so.</summary>
+    Exception? Failure => null;
+
     /// <summary>
     /// Makes the current <see cref="Run"/> or <see cref="WaitWhileHalted"/> return, or the next one return at once: sticky until
     /// consumed by one return with <see cref="VpExitReason.Kicked"/>.

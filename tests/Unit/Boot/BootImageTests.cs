@@ -122,6 +122,34 @@ public sealed class BootImageTests : IDisposable
     }
 
     [Fact]
+    public void A_file_cut_short_anywhere_never_throws_anything_but_a_machine_exception()
+    {
+        var request = _images.Request(16);
+        byte[][] originals = [TestImages.Linux(payloadBytes: 64), TestImages.Elf(new byte[64], pvhEntry: 0x10_0000), TestImages.Multiboot(new byte[64])];
+        foreach (byte[] original in originals)
+        {
+            string path = _images.Write(original);
+            for (int length = original.Length - 1; length >= 0; length--)
+            {
+                using (var file = new FileStream(path, FileMode.Open))
+                {
+                    file.SetLength(length);
+                }
+
+                try
+                {
+                    using var opened = BootImage.Open(path);
+                    opened.Load(request);
+                }
+                catch (MachineException error)
+                {
+                    Assert.Contains(path, error.Message, StringComparison.Ordinal);
+                }
+            }
+        }
+    }
+
+    [Fact]
     public void A_pvh_kernel_gets_its_start_information_in_rbx()
     {
         byte[] code = [0xF4, 0x90, 0x90];

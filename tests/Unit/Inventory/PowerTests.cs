@@ -58,6 +58,11 @@ public sealed class PowerTests : IDisposable
         Assert.Equal(PowerState.PoweredOff, Host.FindMachine(machine.Id)!.PowerState);
         Host.PowerOn(machine).Wait();
         Assert.Equal(PowerState.PoweredOn, Host.FindMachine(machine.Id)!.PowerState);
+        VIEvent lost = Assert.Single(Host.Events.Read(), static entry => entry.EventTypeId == "VmHostFailureEvent");
+        Assert.Contains("process 1 (pwsh) on x", lost.FullFormattedMessage, StringComparison.Ordinal);
+        Host.PowerOff(machine).Wait();
+        Host.PowerOn(machine).Wait();
+        Assert.Single(Host.Events.Read(), static entry => entry.EventTypeId == "VmHostFailureEvent");
     }
 
     [Fact]

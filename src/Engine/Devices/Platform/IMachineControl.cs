@@ -13,6 +13,11 @@ public interface IMachineControl
     /// <param name="source">What it used, for the event log.</param>
     void RequestReset(string source);
 
+    /// <summary>A device failed by a defect of its own: the machine ends, and says so.</summary>
+    /// <param name="device">What failed, for the event log.</param>
+    /// <param name="error">What its thread met.</param>
+    void ReportFailure(string device, Exception error);
+
     /// <summary>The guest wrote to the debug-exit port.</summary>
     void RequestDebugExit(int code);
 }

@@ -9,17 +9,20 @@ internal sealed class DeviceWorker : IThreadPoolWorkItem, IDisposable
     private const int Idle = 0, Queued = 1, Running = 2, RunningAgain = 3;
 
     private readonly Action _work;
+    private readonly Func<Action<Exception>?> _failed;
     private readonly object _wake = new();
     private readonly Thread? _thread;
     private int _state;
     private bool _disposed;
 
     /// <param name="name">Name of the thread.</param>
-    /// <param name="work">One bounded pass; must not throw.</param>
+    /// <param name="work">One bounded pass.</param>
+    /// <param name="failed">Whom to tell of an exception out of a pass; null ends the process.</param>
     /// <param name="dedicatedThread">A thread of its own instead of the pool.</param>
-    public DeviceWorker(string name, Action work, bool dedicatedThread)
+    public DeviceWorker(string name, Action work, Func<Action<Exception>?> failed, bool dedicatedThread)
     {
         _work = work;
+        _failed = failed;
         if (dedicatedThread)
         {
             _thread = new Thread(RunThread) { Name = name, IsBackground = true };
@@ -100,7 +103,15 @@ internal sealed class DeviceWorker : IThreadPoolWorkItem, IDisposable
     private bool RunOnce()
     {
         Volatile.Write(ref _state, Running);
-        _work();
+        try
+        {
+            _work();
+        }
+        catch (Exception error) when (_failed() is not null)
+        {
+            _failed()!(error);
+        }
+
         return Interlocked.CompareExchange(ref _state, Idle, Running) != Running
             && Interlocked.Exchange(ref _state, Queued) == RunningAgain;
     }

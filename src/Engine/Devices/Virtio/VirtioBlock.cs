@@ -167,7 +167,18 @@ public sealed class VirtioBlock : VirtioDevice
         var vectors = new IoVector[VirtQueue.MaxSegments];
         while (Take(chain))
         {
-            Complete(chain.Head, Execute(chain, vectors));
+            uint written = 0;
+            try
+            {
+                written = Execute(chain, vectors);
+            }
+            catch (Exception error) when (Failed is not null)
+            {
+                // Completed all the same: a reset waits for requests in flight.
+                Failed(error);
+            }
+
+            Complete(chain.Head, written);
         }
     }
 

@@ -45,6 +45,9 @@ public abstract class VirtioDevice : IDisposable
     /// <summary>Told of driver errors and host errors; from any thread.</summary>
     public event Action<MachineEvent>? EventRaised;
 
+    /// <summary>Told of an exception on a thread of the device, which is a defect; without it the process ends. Set before the driver is there.</summary>
+    public Action<Exception>? Failed { get; set; }
+
     /// <summary>What it is.</summary>
     public VirtioDeviceType Type { get; }
 

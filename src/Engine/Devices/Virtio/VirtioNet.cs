@@ -72,7 +72,7 @@ public sealed partial class VirtioNet : VirtioDevice, IPacketReceiver
         StoreConfig(ConfigMtu, (ushort)mtu);
         StoreConfig(ConfigSpeed, SpeedMbps);
         StoreConfig(ConfigDuplex, DuplexFull);
-        _worker = new DeviceWorker("virtio " + name, Work, dedicatedThread: true);
+        _worker = new DeviceWorker("virtio " + name, Work, () => Failed, dedicatedThread: true);
         _port = connect(this);
     }
 

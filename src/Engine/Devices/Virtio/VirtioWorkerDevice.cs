@@ -21,7 +21,7 @@ public abstract class VirtioWorkerDevice : VirtioDevice
         VirtioDeviceType type, string name, GuestMemory memory, int configBytes, bool dedicatedThread, params ReadOnlySpan<ushort> queueSizes)
         : base(type, name, memory, configBytes, queueSizes)
     {
-        _worker = new DeviceWorker("virtio " + name, Work, dedicatedThread);
+        _worker = new DeviceWorker("virtio " + name, Work, () => Failed, dedicatedThread);
     }
 #pragma warning restore CS1573
 

@@ -59,20 +59,22 @@ internal sealed class DatagramReader(NetworkCore core, Socket socket, Action tak
 
     private void Continue(bool isThere)
     {
-        lock (core.Gate)
+        core.Run((Reader: this, IsThere: isThere), static turn => turn.Reader.TakeTurn(turn.IsThere));
+    }
+
+    private void TakeTurn(bool isThere)
+    {
+        if (_disposed)
         {
-            if (_disposed)
-            {
-                return;
-            }
-
-            if (isThere)
-            {
-                take();
-            }
-
-            Wait();
-            core.Settle();
+            return;
         }
+
+        if (isThere)
+        {
+            take();
+        }
+
+        Wait();
+        core.Settle();
     }
 }

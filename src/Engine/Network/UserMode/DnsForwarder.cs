@@ -28,7 +28,7 @@ internal sealed class DnsForwarder(NetworkCore core, HostResolver resolver, Host
         }
 
         _underWay++;
-        _ = AnswerAsync(guest, guestPort, guestMac, query.ToArray());
+        core.Watch(AnswerAsync(guest, guestPort, guestMac, query.ToArray()));
         return true;
     }
 

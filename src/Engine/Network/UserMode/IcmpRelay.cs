@@ -44,7 +44,7 @@ internal sealed class IcmpRelay(NetworkCore core, HostPolicy policy)
         }
 
         _underWay++;
-        _ = RelayAsync(guestMac, packet.Source, packet.Destination, target, identifierAndSequence, data.ToArray());
+        core.Watch(RelayAsync(guestMac, packet.Source, packet.Destination, target, identifierAndSequence, data.ToArray()));
         return true;
     }
 
@@ -81,7 +81,7 @@ internal sealed class IcmpRelay(NetworkCore core, HostPolicy policy)
             var reply = await ping.SendPingAsync(Ipv4Packet.ToAddress(target), TimeoutMilliseconds, data).ConfigureAwait(false);
             return reply.Status == IPStatus.Success ? reply.Buffer : null;
         }
-        catch (Exception e) when (e is PingException or SocketException or PlatformNotSupportedException or Win32Exception or OperationCanceledException)
+        catch (Exception e) when (e is PingException or SocketException or ArgumentException or PlatformNotSupportedException or Win32Exception or OperationCanceledException)
         {
             // Not permitted here, no route, or too late: the guest gets no answer, as from a host that is silent.
             return null;

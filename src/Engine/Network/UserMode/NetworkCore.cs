@@ -59,6 +59,33 @@ internal sealed class NetworkCore : IDisposable
         _timer.Change(TimeSpan.FromMilliseconds((microseconds + 999) / 1000), Timeout.InfiniteTimeSpan);
     }
 
+    /// <summary>Runs a turn that a socket or the timer began, under <see cref="Gate"/>. Allocates nothing where the turn is static.</summary>
+    public void Run<T>(T state, Action<T> turn)
+    {
+        try
+        {
+            lock (Gate)
+            {
+                turn(state);
+            }
+        }
+        catch (Exception error) when (Options.Failed is not null)
+        {
+            Options.Failed(error);
+        }
+    }
+
+    /// <summary>Sees to it that a failure of a task that nobody waits for is told.</summary>
+    public void Watch(Task task)
+    {
+        if (Options.Failed is { } failed)
+        {
+            _ = task.ContinueWith(
+                static (done, told) => ((Action<Exception>)told!)(done.Exception!.InnerException!),
+                failed, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+    }
+
     /// <summary>Forgets the deadline that just passed.</summary>
     public void TimerElapsed() => _armedFor = long.MaxValue;
 

@@ -144,6 +144,8 @@ internal sealed class PortForwarder(NetworkCore core, TcpNat tcp) : IDisposable
 /// <summary>A listening TCP socket.</summary>
 internal sealed class TcpListenerForward(NetworkCore core, TcpNat tcp, PortForwarder owner, Socket socket, ushort guestPort) : IDisposable
 {
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(200);
+
     private AcceptOperation? _operation;
     private bool _disposed;
 
@@ -165,6 +167,12 @@ internal sealed class TcpListenerForward(NetworkCore core, TcpNat tcp, PortForwa
             }
 
             Take();
+            if (_operation.SocketError is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable or SocketError.ProcessLimit)
+            {
+                // The connection stays in the system's queue: asking again at once would go on for ever.
+                _ = AcceptLaterAsync();
+                return;
+            }
         }
     }
 
@@ -176,14 +184,19 @@ internal sealed class TcpListenerForward(NetworkCore core, TcpNat tcp, PortForwa
         _operation?.Dispose();
     }
 
-    private void Accepted()
+    private void Accepted() => core.Run(this, static forward =>
     {
-        lock (core.Gate)
-        {
-            Take();
-            Accept();
-            core.Settle();
-        }
+        forward.Take();
+        forward.Accept();
+        forward.Settle();
+    });
+
+    private void Settle() => core.Settle();
+
+    private async Task AcceptLaterAsync()
+    {
+        await Task.Delay(RetryInterval).ConfigureAwait(false);
+        core.Run(this, static forward => forward.Accept());
     }
 
     private void Take()

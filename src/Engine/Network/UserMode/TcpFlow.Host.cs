@@ -23,13 +23,12 @@ internal sealed partial class TcpFlow
     {
         public bool IsSend => isSend;
 
-        protected override void OnCompleted(SocketAsyncEventArgs e)
+        protected override void OnCompleted(SocketAsyncEventArgs e) => flow._core.Run(this, static operation => operation.Complete());
+
+        private void Complete()
         {
-            lock (flow._core.Gate)
-            {
-                flow.Completed(this);
-                flow._core.Settle();
-            }
+            flow.Completed(this);
+            flow._core.Settle();
         }
     }
 

@@ -306,21 +306,20 @@ public sealed class UserModeNetwork : IDisposable
             || _udp.Send(packet, guestMac, sourcePort, destinationPort, data);
     }
 
-    private void OnTimer()
-    {
-        lock (_core.Gate)
-        {
-            if (_core.IsDisposed)
-            {
-                return;
-            }
+    private void OnTimer() => _core.Run(this, static network => network.TakeTimer());
 
-            _core.TimerElapsed();
-            long now = _core.Now;
-            _fragments.Expire(now);
-            _core.ArmTimer(Math.Min(_tcp.OnTimer(now), _udp.OnTimer(now)));
-            Settle();
+    private void TakeTimer()
+    {
+        if (_core.IsDisposed)
+        {
+            return;
         }
+
+        _core.TimerElapsed();
+        long now = _core.Now;
+        _fragments.Expire(now);
+        _core.ArmTimer(Math.Min(_tcp.OnTimer(now), _udp.OnTimer(now)));
+        Settle();
     }
 
     private void Settle()

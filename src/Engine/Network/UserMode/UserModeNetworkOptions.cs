@@ -60,6 +60,9 @@ public sealed record UserModeNetworkOptions
     /// <summary>Time a DNS server has to answer before the next one is asked.</summary>
     public TimeSpan DnsTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>Told of an exception on a thread of the network, which is a defect; null lets the process end.</summary>
+    public Action<Exception>? Failed { get; init; }
+
     /// <summary>Checks the values.</summary>
     /// <exception cref="ArgumentException">A value is out of its range; the message names it.</exception>
     internal void Validate()
