@@ -234,8 +234,9 @@ public sealed unsafe partial class X86Processor
         State->Current = _fetchMarker;
         ulong physical = TranslateFetch(linear);
         ulong key = physical | (DecodeMode << 56);
-        if (entry->Linear == linear && entry->Key == key)
+        if (entry->Linear == linear && entry->Key == key && entry->First != null)
         {
+            // An empty entry has the key of 16-bit code at physical address 0.
             entry->Stamp = _stamp;
             return entry->First;
         }

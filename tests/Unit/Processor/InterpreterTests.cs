@@ -46,6 +46,19 @@ public unsafe class InterpreterTests
     }
 
     [Fact]
+    public void A_jump_to_address_zero_runs_what_is_there()
+    {
+        using var fixture = new ProcessorFixture(bits: 16);
+        fixture.Load(0, a =>
+        {
+            a.mov(ax, 0x1234);
+            a.hlt();
+        });
+        Assert.Equal(StopReason.Halted, fixture.Execute(a => a.jmp(0)));
+        Assert.Equal(0x1234ul, fixture.Cpu.GetGeneralRegister(0));
+    }
+
+    [Fact]
     public void Code_that_changes_the_next_instruction_runs_the_changed_one()
     {
         using var fixture = new ProcessorFixture();

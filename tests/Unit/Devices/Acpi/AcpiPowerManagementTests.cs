@@ -81,6 +81,8 @@ public sealed class AcpiPowerManagementTests : IDisposable, IMachineControl, IIn
 
     void IMachineControl.RequestReset(string source) => throw new InvalidOperationException(source);
 
+    void IMachineControl.ReportFailure(string device, Exception error) => throw new InvalidOperationException(device, error);
+
     void IMachineControl.RequestDebugExit(int code) => throw new InvalidOperationException();
 
     void IInterruptLine.Set(bool asserted) => _asserted = asserted;

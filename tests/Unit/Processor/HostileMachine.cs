@@ -1,0 +1,268 @@
+using System.Buffers.Binary;
+using Hypervisor.Engine.Native;
+using Hypervisor.Engine.Processor;
+
+namespace Hypervisor.Tests.Unit.Processor;
+
+/// <summary>
+/// A processor whose memory lies between two zones that nothing may write to, with a page of ROM, a hole and device memory; it is
+/// stopped every millisecond, so that endless loops end too.
+/// </summary>
+internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, IDisposable
+{
+    private const ulong MemoryBytes = 1 << 20, ZoneBytes = 1 << 20, RomPage = 0xF_0000, HolePage = 0xA_0000;
+    private const ulong Tables = 0x1000, TablePages = 8, Code = 0x4_0000, CodeBytes = 0x8000;
+    private const byte Zone = 0xA5;
+
+    private readonly Random _random;
+    private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)(MemoryBytes + (2 * ZoneBytes)));
+    private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
+    private readonly Thread _stopper;
+    private volatile bool _done;
+
+    public HostileMachine(int seed)
+    {
+        _random = new Random(seed);
+        new Span<byte>((byte*)_memory.Address, (int)(MemoryBytes + (2 * ZoneBytes))).Fill(Zone);
+        _random.NextBytes(Memory);
+        Cpu = new X86Processor(new ProcessorOptions
+        {
+            Index = 0,
+            ProcessorCount = 1,
+            Memory = this,
+            Ports = this,
+            Timestamp = new TimestampCounter(),
+        })
+        {
+            LocalApic = this,
+        };
+        _stopper = new Thread(() =>
+        {
+            while (!_done)
+            {
+                Thread.Sleep(1);
+                Cpu.RequestStop();
+            }
+        });
+        _stopper.Start();
+    }
+
+    public X86Processor Cpu { get; }
+
+    public byte* PageAttributeTable => (byte*)_attributes.Address;
+
+    // Less than there is: pages beyond the table are legal.
+    public ulong PageAttributeCount => (MemoryBytes / 4096) - 16;
+
+    public bool HasInterrupt => _random.Next(64) == 0;
+
+    public byte TaskPriority { get; set; }
+
+    public ulong ApicBase => 0xFEE0_0900;
+
+    private byte* Host => (byte*)_memory.Address + ZoneBytes;
+
+    private Span<byte> Memory => new(Host, (int)MemoryBytes);
+
+    /// <summary>New code and registers, and a run of at most a few milliseconds.</summary>
+    /// <param name="mode">16: real mode. 32: protected mode. 33: with paging. 34: with PAE paging. 64: long mode.</param>
+    public void RunCase(int mode)
+    {
+        Cpu.Reset();
+        WriteCode();
+        SetSystemState(mode);
+        for (int register = 0; register < 16; register++)
+        {
+            Cpu.SetGeneralRegister(register, mode == 64 || _random.Next(8) == 0 ? RandomAddress() : (uint)RandomAddress());
+        }
+
+        Cpu.RflagsRegister = (ulong)_random.Next(0x40_0000) & ~(_random.Next(4) == 0 ? 0ul : 0x2_0100);
+        Cpu.Rip = mode == 16 ? (ulong)_random.Next((int)CodeBytes) : Code + (ulong)_random.Next((int)CodeBytes);
+        var reason = Cpu.Run();
+        Assert.InRange(reason, StopReason.Requested, StopReason.Shutdown);
+        Assert.Equal(0ul, Cpu.State->Zero);
+    }
+
+    /// <summary>Asserts that the zones around the memory are as they were.</summary>
+    public void CheckSurroundings()
+    {
+        Assert.Equal(-1, new Span<byte>(Host - ZoneBytes, (int)ZoneBytes).IndexOfAnyExcept(Zone));
+        Assert.Equal(-1, new Span<byte>(Host + MemoryBytes, (int)ZoneBytes).IndexOfAnyExcept(Zone));
+    }
+
+    public byte* GetPage(ulong address, out bool writable)
+    {
+        writable = address != RomPage;
+        return address < MemoryBytes && address != HolePage ? Host + address : null;
+    }
+
+    public void CodePageWritten(ulong pageNumber)
+    {
+        PageAttributeTable[pageNumber] &= unchecked((byte)~PageAttributes.Code);
+        Cpu.InvalidateCodePage(pageNumber);
+    }
+
+    public void TrackedPageWritten(ulong pageNumber) => PageAttributeTable[pageNumber] &= unchecked((byte)~PageAttributes.TrackWrites);
+
+    public ulong ReadMmio(ulong address, int size) => (ulong)_random.NextInt64();
+
+    public void WriteMmio(ulong address, int size, ulong value)
+    {
+        Assert.InRange(size, 1, 8);
+        if (_random.Next(16) == 0)
+        {
+            Cpu.FlushPhysicalMappings();
+        }
+    }
+
+    uint IPortBus.Read(ushort port, int size) => (uint)_random.Next();
+
+    void IPortBus.Write(ushort port, int size, uint value) => Assert.InRange(size, 1, 4);
+
+    public int Acknowledge() => _random.Next(-1, 256);
+
+    public bool TryReadMsr(uint index, out ulong value)
+    {
+        value = ApicBase;
+        return true;
+    }
+
+    public bool TryWriteMsr(uint index, ulong value) => _random.Next(2) == 0;
+
+    public void Dispose()
+    {
+        _done = true;
+        _stopper.Join();
+        Cpu.Dispose();
+        _memory.Dispose();
+        _attributes.Dispose();
+    }
+
+    private void WriteCode()
+    {
+        // Prefixes, escapes and what is rare among random bytes, amid random bytes.
+        ReadOnlySpan<byte> likely = [0x0F, 0x0F, 0x66, 0xF2, 0xF3, 0xF0, 0x48, 0x4C, 0x67, 0xC4, 0xC5, 0xD8, 0xDD, 0xDF, 0xA4, 0xA5, 0xAB, 0x64, 0x65, 0x2E, 0xC8, 0xCF, 0xCB, 0xEA, 0x38, 0x3A, 0xAE, 0xC7];
+        var code = Memory.Slice((int)Code, (int)CodeBytes);
+        if (_random.Next(16) == 0)
+        {
+            _random.NextBytes(code);
+            for (int n = 0; n < code.Length; n += _random.Next(1, 6))
+            {
+                code[n] = likely[_random.Next(likely.Length)];
+            }
+
+            for (ulong page = Code >> 12; page < (Code + CodeBytes) >> 12; page++)
+            {
+                CodePageWritten(page);
+            }
+        }
+
+        PageAttributeTable[_random.Next((int)PageAttributeCount)] |= (byte)PageAttributes.TrackWrites;
+    }
+
+    private void SetSystemState(int mode)
+    {
+        const uint Present = 0x80;
+        uint size = mode == 64 ? 0xA000u : _random.Next(4) == 0 ? 0u : 0xC000u;
+        uint privilege = mode != 16 && _random.Next(3) == 0 ? 3u : 0u;
+        if (mode != 16)
+        {
+            WriteTables(mode);
+            Cpu.Cr3 = Tables;
+            Cpu.Cr4 = mode == 64 || mode == 34 ? 0x6F0u | ((uint)_random.Next(2) << 20) : 0x610;
+            if (mode == 64)
+            {
+                Cpu.Efer = 0xD01;
+            }
+
+            Cpu.Cr0 = mode == 32 ? 0x33u : 0x8000_0033 | ((uint)_random.Next(2) << 16);
+        }
+
+        Cpu.SetSegment(SegmentName.Cs, new SegmentState
+        {
+            Selector = mode == 16 ? (ushort)(Code >> 4) : (ushort)(8 | privilege),
+            Base = mode == 16 ? Code : 0,
+            Limit = mode == 16 ? 0xFFFF : _random.Next(4) == 0 ? (uint)(Code + CodeBytes) : uint.MaxValue,
+            Attributes = mode == 16 ? 0x9B : size | 0x1B | Present | (privilege << 5),
+        });
+        foreach (var name in (SegmentName[])[SegmentName.Ds, SegmentName.Es, SegmentName.Ss, SegmentName.Fs, SegmentName.Gs])
+        {
+            uint type = name == SegmentName.Ss || _random.Next(3) != 0 ? 3u : (uint)_random.Next(16);
+            Cpu.SetSegment(name, new SegmentState
+            {
+                Selector = mode == 16 ? (ushort)_random.Next(0x10000) : (ushort)(16 | privilege),
+                Base = _random.Next(3) == 0 ? RandomAddress() & (mode == 64 ? 0x7FFF_FFFF_FFFFul : mode == 16 ? 0xF_FFF0ul : uint.MaxValue) : 0,
+                Limit = mode == 16 ? 0xFFFF : _random.Next(3) == 0 ? (uint)_random.Next(1 << 21) : uint.MaxValue,
+                Attributes = 0x4010 | type | Present | (privilege << 5),
+            });
+        }
+
+        bool tables = _random.Next(2) == 0;
+        Cpu.Gdtr = (tables ? RandomAddress() : 0x2_0000, (ushort)_random.Next(0x10000));
+        Cpu.Idtr = (tables ? RandomAddress() : 0x3_0000, tables ? (ushort)0xFFF : (ushort)0);
+        if (tables && _random.Next(2) == 0)
+        {
+            Cpu.SetSegment(SegmentName.Tr, new SegmentState { Selector = 0x28, Base = RandomAddress() & 0x7FFF_FFFF, Limit = (uint)_random.Next(0x3000), Attributes = 0x8B });
+            Cpu.SetSegment(SegmentName.Ldtr, new SegmentState { Selector = 0x30, Base = RandomAddress() & 0x7FFF_FFFF, Limit = (uint)_random.Next(0x3000), Attributes = 0x82 });
+        }
+    }
+
+    // Tables that mostly map something: onto themselves and each other, onto memory, holes and beyond, with any rights.
+    private void WriteTables(int mode)
+    {
+        for (ulong at = Tables; at < Tables + (TablePages * 4096); at += 8)
+        {
+            ulong page = _random.Next(8) switch
+            {
+                0 => (ulong)_random.NextInt64() & 0x000F_FFFF_FFFF_F000,
+                1 => HolePage,
+                2 => RomPage,
+                < 5 => Tables + ((ulong)_random.Next((int)TablePages) << 12),
+                _ => (ulong)_random.Next(256) << 12,
+            };
+            ulong rights = (uint)_random.Next(0x1000) | (_random.Next(16) == 0 ? 0ul : 7);
+            ulong entry = page | (rights & (_random.Next(4) == 0 ? ~0ul : ~0x80ul)) | (_random.Next(16) == 0 ? 1ul << 63 : 0);
+            BinaryPrimitives.WriteUInt64LittleEndian(Memory[(int)at..], mode == 33 ? (uint)entry | ((ulong)(uint)(page | 7) << 32) : entry);
+        }
+
+        // Where the code lies, it can usually be fetched.
+        void Put(ulong address, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(Memory[(int)address..], value);
+        switch (mode)
+        {
+            case 33:
+                BinaryPrimitives.WriteUInt32LittleEndian(Memory[(int)Tables..], (uint)(Tables + 0x3000) | 7);
+                for (ulong n = 0; n < 256; n++)
+                {
+                    BinaryPrimitives.WriteUInt32LittleEndian(Memory[(int)(Tables + 0x3000 + (n * 4))..], (uint)(n << 12) | 7);
+                }
+
+                break;
+            case 34:
+                Put(Tables, (Tables + 0x1000) | 1);
+                Put(Tables + 0x1000, (Tables + 0x2000) | 7);
+                break;
+            case 64:
+                Put(Tables, (Tables + 0x3000) | 7);
+                Put(Tables + 0x3000, (Tables + 0x1000) | 7);
+                Put(Tables + 0x1000, (Tables + 0x2000) | 7);
+                break;
+        }
+
+        for (ulong n = 0; mode is 34 or 64 && n < 256; n++)
+        {
+            Put(Tables + 0x2000 + (n * 8), (n << 12) | 7);
+        }
+    }
+
+    private ulong RandomAddress() => _random.Next(10) switch
+    {
+        0 => (ulong)_random.NextInt64() << 1,
+        1 => 0xFFFF_FFFF_FFFF_FFFF - (ulong)_random.Next(64),
+        2 => 0xFFFF_FFFF - (ulong)_random.Next(64),
+        3 => 0x7FFF_FFFF_FFFF - (ulong)_random.Next(64),
+        4 => (MemoryBytes - 32) + (ulong)_random.Next(64),
+        5 => ((ulong)_random.Next(257) << 12) - (ulong)_random.Next(32),
+        6 => HolePage - 16 + (ulong)_random.Next(32),
+        _ => (ulong)_random.Next((int)MemoryBytes),
+    };
+}
