@@ -6,8 +6,11 @@ namespace Hypervisor.Engine.Processor;
 // CPUID (Intel SDM vol. 2, CPUID): x86-64-v2 without AVX; what is shown is there.
 public sealed unsafe partial class X86Processor
 {
-    /// <summary>Family 6, model 8Fh, stepping 4: a model that operating systems know no defects of.</summary>
-    internal const uint SignatureEax = 0x0008_06F4;
+    /// <summary>
+    /// Family 6, model 5Fh (Goldmont D), stepping 1: a model that never had AVX. Dispatchers that go by the model alone, such as the
+    /// resolvers GCC makes for <c>target_clones("arch=…")</c>, would run AVX-512 on a newer one whatever the feature bits say.
+    /// </summary>
+    internal const uint SignatureEax = 0x0005_06F1;
 
     /// <summary>x87 and SSE.</summary>
     internal const ulong SupportedXcr0 = 3;
