@@ -56,7 +56,8 @@ internal sealed class ShellProgram(string[] arguments)
 
         if (options.Words is [{ } word, ..] && string.Equals(word, "quickstart", StringComparison.OrdinalIgnoreCase))
         {
-            return new QuickstartCommand(_screen, Console.Out).Run([.. options.Words.Skip(1)]);
+            using var quickstart = new QuickstartCommand(_screen, Console.Out);
+            return quickstart.Run([.. options.Words.Skip(1)]);
         }
 
         var session = new ShellSession(_screen, options.Output);

@@ -7,7 +7,10 @@ namespace Hypervisor.Cmdlets.Console;
 /// Connects a machine's console with the terminal: every key goes to the guest, except the escape key, which leaves. The serial line
 /// knows no size; a program in the guest that asks the terminal for it (<c>resize</c>) gets the terminal's own answer.
 /// </summary>
-internal sealed class InteractiveConsole(ConsoleSession session, string machine)
+/// <param name="session">The console.</param>
+/// <param name="machine">Name of the machine.</param>
+/// <param name="afterLeaving">What becomes of the machine when the escape key is pressed.</param>
+internal sealed class InteractiveConsole(ConsoleSession session, string machine, string afterLeaving = "the machine goes on")
 {
     /// <summary>Ctrl-], as in telnet.</summary>
     public const byte EscapeKey = 0x1D;
@@ -28,7 +31,7 @@ internal sealed class InteractiveConsole(ConsoleSession session, string machine)
         InteractiveEnd end;
         using (RawTerminal.Enter())
         {
-            Say(output, $"[Console of {machine}. Ctrl-] leaves it; the machine goes on.]");
+            Say(output, $"[Console of {machine}. Ctrl-] leaves it; {afterLeaving}.]");
             var writer = new Thread(() => CopyOutput(output, source.Token)) { IsBackground = true, Name = "console output" };
             writer.Start();
             try

@@ -20,6 +20,9 @@ internal static class HelpCommand
             case ["--maml"]:
                 writer.Write(MamlWriter.Write());
                 break;
+            case [{ } word, ..] when string.Equals(word, "quickstart", StringComparison.OrdinalIgnoreCase):
+                DescribeQuickstart(writer);
+                break;
             default:
                 CommandDefinition command = CommandCatalog.Find(words[0]) ?? throw UnknownCommand.Named(words[0]);
                 Describe(command, writer);
@@ -28,6 +31,21 @@ internal static class HelpCommand
 
         return 0;
     }
+
+    /// <summary>Writes what quickstart does and takes.</summary>
+    public static void DescribeQuickstart(TextWriter writer) => writer.WriteLine($"""
+        {QuickstartOptions.Usage}
+
+        Boots a stock Debian kernel with a small initramfs, both made of packages that apt downloads into a cache; nothing is installed
+        and root is not needed. In a terminal it hands over the guest's console: Ctrl-] leaves it and powers the guest off. Elsewhere it
+        runs "uname -a" in the guest, prints the answer, the backend and the boot time, and powers the guest off.
+
+          -KernelPath, -InitrdPath   another kernel and initial RAM disk; needed where there is no apt
+          -Backend                   what runs the guest; the best there is when not given
+          -MemoryMB, -NumCpu         the guest's size
+
+        Exit code: 0 the guest ran, 1 it did not, 130 interrupted. XDG_CACHE_HOME names another place for the cache.
+        """);
 
     private static void Overview(TextWriter writer)
     {

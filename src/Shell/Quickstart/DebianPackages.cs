@@ -11,15 +11,26 @@ internal sealed partial class DebianPackages
 {
     private readonly string _folder;
     private readonly Action<string> _progress;
+    private readonly CancellationToken _cancellation;
     private string[] _aptOptions = [];
 
     /// <param name="folder">Cache folder, made when it is missing.</param>
     /// <param name="progress">Told in a few words what is being done.</param>
-    public DebianPackages(string folder, Action<string> progress)
+    /// <param name="cancellation">Ends the tools that are running.</param>
+    /// <exception cref="QuickstartException">The folder cannot be made.</exception>
+    public DebianPackages(string folder, Action<string> progress, CancellationToken cancellation = default)
     {
+        _cancellation = cancellation;
         _folder = folder;
         _progress = progress;
-        Directory.CreateDirectory(folder);
+        try
+        {
+            Directory.CreateDirectory(folder);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new QuickstartException($"The cache folder {folder} cannot be made: {exception.Message} XDG_CACHE_HOME names another place for it.");
+        }
     }
 
     /// <summary>The cache that quickstart, tests and benchmarks share.</summary>
@@ -28,9 +39,11 @@ internal sealed partial class DebianPackages
         get
         {
             string? cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
-            string root = string.IsNullOrEmpty(cache)
-                ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache")
-                : cache;
+            string home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+            string root = !string.IsNullOrEmpty(cache) ? cache
+                : home.Length > 0 ? Path.Combine(home, ".cache")
+                // A user without a home folder, such as nobody.
+                : Path.Combine(Path.GetTempPath(), $"cache-{Environment.UserName}");
             return Path.Combine(root, "hypervisor", "debian");
         }
     }
@@ -57,6 +70,7 @@ internal sealed partial class DebianPackages
     /// <exception cref="QuickstartException">apt knows no such package or cannot be reached.</exception>
     public string ResolveCloudKernel()
     {
+        _progress("Asking apt for the kernel");
         EnsureLists("linux-image-cloud-amd64");
         string depends = Run("apt-cache", [.. _aptOptions, "depends", "linux-image-cloud-amd64"]);
         Match match = KernelDependency().Match(depends);
@@ -134,19 +148,19 @@ internal sealed partial class DebianPackages
         _aptOptions = options;
     }
 
-    private static bool IsKnown(string package, string[] options) =>
+    private bool IsKnown(string package, string[] options) =>
         TryRun("apt-cache", [.. options, "show", "--no-all-versions", package], null, out string output, out _) && output.Contains("Filename:", StringComparison.Ordinal);
 
     private static string? FindOnPath(string tool) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
             .Select(folder => Path.Combine(folder, tool)).FirstOrDefault(File.Exists);
 
-    private static string Run(string tool, string[] arguments, string? folder = null) =>
+    private string Run(string tool, string[] arguments, string? folder = null) =>
         TryRun(tool, arguments, folder, out string output, out string errors)
             ? output
             : throw new QuickstartException($"{tool} failed: {LastLines(errors.Length > 0 ? errors : output)}");
 
-    private static bool TryRun(string tool, string[] arguments, string? folder, out string output, out string errors)
+    private bool TryRun(string tool, string[] arguments, string? folder, out string output, out string errors)
     {
         var start = new ProcessStartInfo(tool, arguments)
         {
@@ -159,10 +173,12 @@ internal sealed partial class DebianPackages
         start.Environment["DEBIAN_FRONTEND"] = "noninteractive";
         using Process process = Process.Start(start)!;
         process.StandardInput.Close();
+        using CancellationTokenRegistration end = _cancellation.Register(() => process.Kill(entireProcessTree: true));
         Task<string> errorText = process.StandardError.ReadToEndAsync();
         output = process.StandardOutput.ReadToEnd();
         errors = errorText.GetAwaiter().GetResult();
         process.WaitForExit();
+        _cancellation.ThrowIfCancellationRequested();
         return process.ExitCode == 0;
     }
 

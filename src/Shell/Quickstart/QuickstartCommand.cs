@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using Hypervisor.Cmdlets.Console;
 using Hypervisor.Engine.Inventory;
@@ -13,8 +14,9 @@ namespace Hypervisor.Shell;
 /// <c>hv quickstart</c>: boots a real Linux with nothing prepared. In a terminal it hands over the console; elsewhere it runs
 /// <c>uname -a</c> in the guest, prints the answer, the backend and the boot time, and powers the guest off.
 /// </summary>
-internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
+internal sealed class QuickstartCommand(IScreen screen, TextWriter output) : IDisposable
 {
+    private const int Success = 0, Failure = 1, Interrupted = 130;
     private const string MachineName = "quickstart";
     private const string Prompt = "quickstart:";
     private const string AnswerStart = "<<", AnswerEnd = ">>";
@@ -22,24 +24,63 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
     private static readonly TimeSpan AnswerPatience = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan ShutdownPatience = TimeSpan.FromSeconds(30);
 
-    /// <summary>Runs it; the exit code is 0 when the guest answered.</summary>
+    private readonly QuickstartProgress _progress = QuickstartProgress.OnStandardError();
+    private readonly CancellationTokenSource _interruption = new();
+
+    /// <summary>Runs it; the exit code is 0 when the guest answered, 130 when a signal ended it before.</summary>
     public int Run(IReadOnlyList<string> words)
     {
-        string folder = Directory.CreateTempSubdirectory("hypervisor-quickstart-").FullName;
+        if (words is [{ } only] && only.TrimStart('-').ToUpperInvariant() is "?" or "HELP" or "H")
+        {
+            Help.HelpCommand.DescribeQuickstart(output);
+            return Success;
+        }
+
+        // Whatever ends it, the guest is powered off and the temporary files go.
+        Action<PosixSignalContext> interrupt = Interrupt;
+        using var ctrlC = PosixSignalRegistration.Create(PosixSignal.SIGINT, interrupt);
+        using var termination = PosixSignalRegistration.Create(PosixSignal.SIGTERM, interrupt);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, interrupt);
+        string? folder = null;
         try
         {
             QuickstartOptions options = QuickstartOptions.Parse(words);
+            folder = Directory.CreateTempSubdirectory("hypervisor-quickstart-").FullName;
             return Run(options, folder);
         }
-        catch (Exception exception) when (exception is QuickstartException or MachineException or PartitionException or InvalidConfigurationException or IOException)
+        catch (Exception exception) when (_interruption.IsCancellationRequested && exception is OperationCanceledException or QuickstartException)
         {
+            _progress.End();
+            screen.Error(MachineName, "Interrupted.");
+            return Interrupted;
+        }
+        catch (Exception exception) when (exception is QuickstartException or MachineException or PartitionException or InvalidConfigurationException
+            or IOException or UnauthorizedAccessException)
+        {
+            _progress.End();
             screen.Error(MachineName, exception.Message);
-            return 1;
+            return Failure;
         }
         finally
         {
-            Directory.Delete(folder, recursive: true);
+            if (folder is not null)
+            {
+                Directory.Delete(folder, recursive: true);
+            }
         }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _progress.Dispose();
+        _interruption.Dispose();
+    }
+
+    private void Interrupt(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        _interruption.Cancel();
     }
 
     private int Run(QuickstartOptions options, string folder)
@@ -51,7 +92,7 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
         {
             KernelPath = kernel,
             InitrdPath = initrd.Length > 0 ? initrd : null,
-            KernelCommandLine = interactive ? "console=ttyS0" : "console=ttyS0 quiet",
+            KernelCommandLine = interactive ? "console=ttyS0" + TerminalSize() : "console=ttyS0 quiet",
             NetworkAdapters = host.NewNetworkAdapters(["NAT"], []),
             Backend = options.Backend,
         };
@@ -83,7 +124,7 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
                 $"{reason} Elsewhere bring a kernel and an initrd: hv quickstart -KernelPath <bzImage> -InitrdPath <cpio archive>.");
         }
 
-        var packages = new DebianPackages(DebianPackages.DefaultFolder, Step);
+        var packages = new DebianPackages(DebianPackages.DefaultFolder, Step, _interruption.Token);
         string kernelPackage = packages.Fetch(packages.ResolveCloudKernel());
         string busyboxPackage = packages.Fetch("busybox-static");
         Step("Building an initramfs of busybox and the kernel's virtio modules");
@@ -95,13 +136,15 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
     private int HandOver(HypervisorHost host, VirtualMachine machine, ConsoleSession session, BackendKind backend)
     {
         Step($"Running on the {backend} backend; the kernel's messages follow, then a shell");
-        InteractiveEnd end = new InteractiveConsole(session, MachineName).Run(timeout: null, CancellationToken.None);
+        _progress.End();
+        InteractiveEnd end = new InteractiveConsole(session, MachineName, "the machine is powered off then").Run(timeout: null, _interruption.Token);
+        _interruption.Token.ThrowIfCancellationRequested();
         if (end != InteractiveEnd.MachineOff)
         {
             ShutDown(host, machine);
         }
 
-        return session.Stop is { Reason: MachineStopReason.GuestCrash or MachineStopReason.HostFailure } ? 1 : 0;
+        return session.Stop is { Reason: MachineStopReason.GuestCrash or MachineStopReason.HostFailure } ? Failure : Success;
     }
 
     private int Ask(HypervisorHost host, VirtualMachine machine, ConsoleSession session, BackendKind backend, Stopwatch clock)
@@ -114,18 +157,19 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
         Step("Running uname -a in the guest");
         long before = session.Console.Position;
         // The brackets come from the guest's own echo: the line as typed, which the terminal echoes too, has them apart.
-        session.Console.SendAsync(Encoding.ASCII.GetBytes("echo \"<\"\"<$(uname -a)>\"\">\"\n")).GetAwaiter().GetResult();
-        if (!session.Console.WaitForTextAsync(AnswerEnd, before, AnswerPatience).GetAwaiter().GetResult())
+        session.Console.SendAsync(Encoding.ASCII.GetBytes("echo \"<\"\"<$(uname -a)>\"\">\"\n"), _interruption.Token).GetAwaiter().GetResult();
+        if (!session.Console.WaitForTextAsync(AnswerEnd, before, AnswerPatience, _interruption.Token).GetAwaiter().GetResult())
         {
             throw new QuickstartException($"The guest did not answer uname -a. Its last words:\n{LastWords(session)}");
         }
 
         string answer = Between(Text(session, before), AnswerStart, AnswerEnd);
         ShutDown(host, machine);
+        _progress.End();
         output.WriteLine(answer);
         output.WriteLine($"Backend: {backend} ({host.Backends.FirstOrDefault(found => found.Backend == backend)?.Reason ?? "chosen by the machine's configuration"})");
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Boot time: {bootSeconds:F2} s from Start-VM to the guest's shell"));
-        return 0;
+        return Success;
     }
 
     private void ShutDown(HypervisorHost host, VirtualMachine machine)
@@ -133,7 +177,7 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
         Step("Powering the guest off by its ACPI power button");
         try
         {
-            host.Shutdown(machine, ShutdownPatience).Wait();
+            host.Shutdown(machine, ShutdownPatience).Wait(_interruption.Token);
         }
         catch (TimeoutException)
         {
@@ -142,9 +186,9 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
         }
     }
 
-    private static void Expect(ConsoleSession session, string text, TimeSpan patience, string complaint)
+    private void Expect(ConsoleSession session, string text, TimeSpan patience, string complaint)
     {
-        if (!session.Console.WaitForTextAsync(text, 0, patience).GetAwaiter().GetResult())
+        if (!session.Console.WaitForTextAsync(text, 0, patience, _interruption.Token).GetAwaiter().GetResult())
         {
             string end = session.Stop is { } stop ? $" ({stop.Message})" : "";
             throw new QuickstartException($"The guest {complaint}{end}. Its last words:\n{LastWords(session)}");
@@ -171,9 +215,8 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output)
         return to < 0 ? text[from..] : text[from..to];
     }
 
-    private void Step(string text)
-    {
-        // The steps are for the person, the answer is the output: `./hv quickstart > answer` keeps them apart.
-        Console.Error.WriteLine("» " + text);
-    }
+    // A serial line carries no size: the kernel hands words of its command line that it does not know on to init, as its environment.
+    private static string TerminalSize() => string.Create(CultureInfo.InvariantCulture, $" LINES={Console.WindowHeight} COLUMNS={Console.WindowWidth}");
+
+    private void Step(string text) => _progress.Step(text);
 }

@@ -53,6 +53,8 @@ internal static class QuickstartInitramfs
         fi
         # The ACPI power button is the only input device: its first event is a press.
         [ -e /dev/input/event0 ] && (head -c 24 /dev/input/event0 >/dev/null; poweroff -f) &
+        # What the kernel says from now on goes to dmesg and not between the words of who types.
+        dmesg -n 4
         echo "@READY@"
         while true; do
             setsid cttyhack sh -l
@@ -70,8 +72,11 @@ internal static class QuickstartInitramfs
 
     private const string Profile = """
         PS1='\h:\w\$ '
+        [ -n "$LINES" ] && stty rows "$LINES" cols "$COLUMNS"
+        unset LINES COLUMNS
         echo
         echo 'busybox on the stock Debian kernel. Power off with "poweroff -f"; leave the console with Ctrl-].'
+        echo 'A serial line does not carry the size of your terminal; after resizing it: stty rows ROWS cols COLUMNS'
         """;
 
     /// <summary>Builds the archive from unpacked packages.</summary>

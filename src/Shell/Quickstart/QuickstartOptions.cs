@@ -6,7 +6,8 @@ namespace Hypervisor.Shell;
 /// <summary>What may stand after <c>hv quickstart</c>, with New-VM's names.</summary>
 internal sealed record QuickstartOptions
 {
-    private const string Usage = "hv quickstart [-Backend Auto|Kvm|Whp|Software] [-MemoryMB 512] [-NumCpu 1] [-KernelPath file [-InitrdPath file]]";
+    /// <summary>One line.</summary>
+    public const string Usage = "hv quickstart [-Backend Auto|Kvm|Whp|Software] [-MemoryMB 512] [-NumCpu 1] [-KernelPath file [-InitrdPath file]]";
 
     public BackendKind Backend { get; private init; } = BackendKind.Auto;
 
