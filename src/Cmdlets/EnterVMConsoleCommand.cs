@@ -7,7 +7,7 @@ namespace Hypervisor.Cmdlets;
 
 /// <summary>
 /// Enter-VMConsole: in a terminal, types into a machine's serial console; where there is no terminal, streams the console to standard
-/// output until the machine powers off.
+/// output until the machine powers off. A serial line does not carry the terminal's size: in a guest, "stty rows 30 cols 100" sets it.
 /// </summary>
 /// <example>
 /// <code>Enter-VMConsole web</code>

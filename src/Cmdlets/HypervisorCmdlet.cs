@@ -17,6 +17,7 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
     private readonly CancellationTokenSource _stopping = new();
     private HypervisorHost? _host;
     private bool _machinesAreArguments;
+    private bool _yesToAll, _noToAll;
 
     /// <summary>Folder that holds the machines; HYPERVISOR_HOME or the user's data folder when not given.</summary>
     [Parameter]
@@ -147,6 +148,23 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
 
     /// <summary>Asks whether a change may be made.</summary>
     internal bool MayChange(string target, string action) => Output?.ShouldProcess(target, action) ?? ShouldProcess(target, action);
+
+    /// <summary>Asks whether something may be destroyed, of a command that otherwise destroys nothing: asks the person unless told not to.</summary>
+    internal bool MayDestroy(string target, string action)
+    {
+        if (Output is { } output)
+        {
+            return output.ShouldProcess(target, action, ConfirmImpact.High);
+        }
+
+        // PowerShell knows one impact a command; what it would ask at a high one is asked here.
+        bool decided = MyInvocation.BoundParameters.ContainsKey("Confirm") || MyInvocation.BoundParameters.ContainsKey("WhatIf");
+        object? preference = GetVariableValue("ConfirmPreference", ConfirmImpact.High);
+        bool asks = !decided && LanguagePrimitives.ConvertTo<ConfirmImpact>(preference) == ConfirmImpact.High && !LanguagePrimitives.IsTrue(GetVariableValue("WhatIfPreference", false));
+        return asks
+            ? ShouldContinue($"Performing the operation \"{action}\" on target \"{target}\".", "Are you sure you want to perform this action?", ref _yesToAll, ref _noToAll)
+            : ShouldProcess(target, action);
+    }
 
     /// <summary>Does something for one object; its failure is reported and the command goes on with the next.</summary>
     internal void Attempt(object? target, Action action)

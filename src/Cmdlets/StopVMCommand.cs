@@ -10,8 +10,8 @@ namespace Hypervisor.Cmdlets;
 /// Presses the power button and waits up to a minute for the guest to shut down.
 /// </example>
 /// <example>
-/// <code>Stop-VM web -Kill</code>
-/// Powers the machine off at once.
+/// <code>Stop-VM web -Kill -Confirm:$false</code>
+/// Powers the machine off at once, without asking.
 /// </example>
 [Cmdlet(VerbsLifecycle.Stop, "VM", SupportsShouldProcess = true)]
 [OutputType(typeof(VirtualMachine), typeof(VITask))]
@@ -26,7 +26,7 @@ public sealed class StopVMCommand : HypervisorCmdlet
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
     public VirtualMachine[] VM { get; set; } = [];
 
-    /// <summary>Powers off at once; the guest is not asked.</summary>
+    /// <summary>Powers off at once, after asking for confirmation; the guest is not asked.</summary>
     [Parameter]
     public SwitchParameter Kill { get; set; }
 
@@ -44,7 +44,7 @@ public sealed class StopVMCommand : HypervisorCmdlet
         bool kill = IsOn(Kill);
         foreach (VirtualMachine machine in Resolve(VM))
         {
-            if (MayChange(machine.Name, kill ? "Power off virtual machine at once" : "Shut down virtual machine"))
+            if (kill ? MayDestroy(machine.Name, "Power off virtual machine at once") : MayChange(machine.Name, "Shut down virtual machine"))
             {
                 VITask task = kill ? machine.Host!.PowerOff(machine) : machine.Host!.Shutdown(machine, TimeSpan.FromSeconds(TimeoutSeconds));
                 Deliver(task, IsOn(RunAsync));

@@ -6,6 +6,8 @@ namespace Hypervisor.Shell;
 /// <summary>What stands on hv's command line before the command.</summary>
 internal sealed record ShellOptions
 {
+    private const string OutputOption = "--output";
+
     public OutputFormat Output { get; private init; }
 
     public string? HostPath { get; private init; }
@@ -50,11 +52,38 @@ internal sealed record ShellOptions
                 default:
                     return argument.StartsWith('-')
                         ? throw new UsageException($"hv has no option '{argument}'. See: hv help")
-                        : options with { Words = [.. arguments.Skip(i)] };
+                        : options.WithWords(arguments.Skip(i));
             }
         }
 
         return options;
+    }
+
+    // PowerShell's parameters have one hyphen, so that behind the command --output can only be ours.
+    private ShellOptions WithWords(IEnumerable<string> words)
+    {
+        List<string> rest = [.. words];
+        OutputFormat format = Output;
+        for (int i = 1; i < rest.Count;)
+        {
+            bool alone = rest[i].Equals(OutputOption, StringComparison.OrdinalIgnoreCase);
+            if (alone && i + 1 < rest.Count)
+            {
+                format = Format(rest[i + 1]);
+                rest.RemoveRange(i, 2);
+            }
+            else if (rest[i].StartsWith(OutputOption + "=", StringComparison.OrdinalIgnoreCase))
+            {
+                format = Format(rest[i][(OutputOption.Length + 1)..]);
+                rest.RemoveAt(i);
+            }
+            else
+            {
+                i++;
+            }
+        }
+
+        return this with { Output = format, Words = rest };
     }
 
     private static OutputFormat Format(string text) =>

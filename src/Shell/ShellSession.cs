@@ -68,6 +68,12 @@ internal sealed class ShellSession(IScreen screen, OutputFormat format)
             return Help.HelpCommand.Run([.. only.Arguments.Select(static argument => argument.Value?.ToString() ?? argument.Parameter ?? "")], Console.Out) == 0;
         }
 
+        // Asked about one of its commands, a pipeline explains it and does nothing.
+        if (pipeline.Commands.FirstOrDefault(static command => command.Arguments.Any(IsQuestion)) is { } asked)
+        {
+            return Help.HelpCommand.Run([asked.Name], Console.Out) == 0;
+        }
+
         var results = new List<object>();
         bool succeeded = _runner.Run(pipeline, results.Add);
         if (results.Count > 0 || format == OutputFormat.Json)
@@ -78,4 +84,7 @@ internal sealed class ShellSession(IScreen screen, OutputFormat format)
 
         return succeeded;
     }
+
+    // "Get-VM -?" as in PowerShell, "hv Get-VM --help" as everywhere else.
+    private static bool IsQuestion(ArgumentSyntax argument) => argument.Parameter == "?" || argument is { Parameter: null, Value: SystemWord { Text: "--help" } };
 }

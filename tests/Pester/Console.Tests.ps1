@@ -9,7 +9,7 @@ BeforeAll {
 }
 
 AfterAll {
-    Get-VM | Where-Object PowerState -EQ PoweredOn | Stop-VM -Kill | Out-Null
+    Get-VM | Where-Object PowerState -EQ PoweredOn | Stop-VM -Kill -Confirm:$false | Out-Null
     $env:HYPERVISOR_HOME = $home0
 }
 
@@ -40,7 +40,7 @@ Describe 'A running machine' {
         $problems[0].CategoryInfo.Category | Should -Be 'InvalidOperation'
         { Remove-VM guest -Confirm:$false -ErrorAction Stop } | Should -Throw '*powered on*'
 
-        (Stop-VM guest -Kill).PowerState | Should -Be 'PoweredOff'
+        (Stop-VM guest -Kill -Confirm:$false).PowerState | Should -Be 'PoweredOff'
     }
 
     It 'is held against another process, which is told who holds it' {
@@ -49,7 +49,7 @@ Describe 'A running machine' {
         $answer = pwsh -NoProfile -Command $script
         $answer[0] | Should -Be 'PoweredOn'
         $answer[1] | Should -Match "run by process $PID \(pwsh\)"
-        $null = Stop-VM guest -Kill
+        $null = Stop-VM guest -Kill -Confirm:$false
     }
 
     It 'streams its console where there is no terminal, takes redirected input and ends with its guest' {

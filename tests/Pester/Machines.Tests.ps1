@@ -136,7 +136,7 @@ b,1,0.25,
             @{ Line = 'New-VM a/b'; Category = 'InvalidArgument' }
             @{ Line = 'New-VM a -KernelPath /nowhere/vmlinuz'; Category = 'InvalidArgument' }
             @{ Line = 'New-VM a -PortForward nonsense'; Category = 'InvalidArgument' }
-            @{ Line = 'Stop-VM taken -Kill'; Category = 'InvalidOperation' }
+            @{ Line = 'Stop-VM taken -Kill -Confirm:$false'; Category = 'InvalidOperation' }
             @{ Line = 'Enter-VMConsole taken'; Category = 'InvalidOperation' }
             @{ Line = 'Send-VMConsoleText taken hello'; Category = 'InvalidOperation' }
             @{ Line = 'Get-VM -Id 11111111-1111-1111-1111-111111111111'; Category = 'ObjectNotFound' }

@@ -23,8 +23,11 @@ internal interface ICommandOutput
     /// <summary>Shows how far a task is; 100 takes the display away.</summary>
     void WriteProgress(string activity, string status, int percent);
 
-    /// <summary>Asks whether a change may be made, as <c>-WhatIf</c> and <c>-Confirm</c> say.</summary>
-    bool ShouldProcess(string target, string action);
+    /// <summary>Asks whether a change may be made, as <c>-WhatIf</c> and <c>-Confirm</c> say, and without them its impact.</summary>
+    /// <param name="target">What is changed.</param>
+    /// <param name="action">What is done to it.</param>
+    /// <param name="impact">How much it matters; null for what the command declares.</param>
+    bool ShouldProcess(string target, string action, ConfirmImpact? impact = null);
 
     /// <summary>The user, or the pipeline, gave the parameter.</summary>
     bool IsBound(string parameter);

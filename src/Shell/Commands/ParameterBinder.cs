@@ -243,9 +243,16 @@ internal sealed class ParameterBinder
         return (beginnings.Length + commonBeginnings.Length) switch
         {
             1 => (beginnings.FirstOrDefault(), commonBeginnings.FirstOrDefault()),
-            0 => throw new UsageException($"{_command.Name} has no parameter -{written}. See: hv help {_command.Name}"),
+            0 => throw NoParameter(written, common),
             _ => throw new UsageException($"-{written} is ambiguous for {_command.Name}: {string.Join(", ", beginnings.Select(static p => "-" + p.Name).Concat(commonBeginnings.Select(static n => "-" + n)))}."),
         };
+    }
+
+    private UsageException NoParameter(string written, string[] common)
+    {
+        string? nearest = Spelling.Nearest(written, _command.Parameters.Select(static parameter => parameter.Name).Concat(common));
+        string hint = nearest is null ? "" : $" Did you mean -{nearest}?";
+        return new UsageException($"{_command.Name} has no parameter -{written}.{hint} See: hv help {_command.Name}");
     }
 
     private void Set(ParameterDefinition parameter, object? value)

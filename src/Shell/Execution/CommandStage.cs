@@ -101,7 +101,7 @@ internal sealed class CommandStage : ICommandOutput, IDisposable
 
     public void WriteProgress(string activity, string status, int percent) => _screen.Progress(activity, status, percent);
 
-    public bool ShouldProcess(string target, string action)
+    public bool ShouldProcess(string target, string action, ConfirmImpact? impact = null)
     {
         if (_binder.Common.WhatIf)
         {
@@ -110,7 +110,7 @@ internal sealed class CommandStage : ICommandOutput, IDisposable
         }
 
         // Without -Confirm, what has a high impact is asked about, as by PowerShell's default $ConfirmPreference.
-        if (!(_binder.Common.Confirm ?? (_definition.ConfirmImpact == ConfirmImpact.High)))
+        if (!(_binder.Common.Confirm ?? ((impact ?? _definition.ConfirmImpact) == ConfirmImpact.High)))
         {
             return true;
         }

@@ -59,8 +59,8 @@ internal static class HelpCommand
               hv quickstart                    boots a small Linux, from nothing
               hv help [command]                help
 
-            Before the command:
-              --output table|list|json|csv     how results are written
+            Options:
+              --output table|list|json|csv     how results are written; may also stand last
               --host-path <folder>             where machines are kept (else HYPERVISOR_HOME, else the user's data folder)
               --version
 

@@ -14,6 +14,12 @@ internal static class MamlWriter
     private const string Command = "http://schemas.microsoft.com/maml/dev/command/2004/10";
     private const string Dev = "http://schemas.microsoft.com/maml/dev/2004/10";
 
+    private static readonly (string Name, string Alias, string Description)[] Confirmation =
+    [
+        ("WhatIf", "wi", "Shows what would be done, and does nothing."),
+        ("Confirm", "cf", "Asks before it is done; -Confirm:$false does not ask."),
+    ];
+
     /// <summary>The whole file.</summary>
     public static string Write()
     {
@@ -57,6 +63,7 @@ internal static class MamlWriter
                 WriteParameter(writer, parameter, use, documentation);
             }
 
+            WriteConfirmation(writer, command);
             writer.WriteEndElement();
         }
 
@@ -67,6 +74,7 @@ internal static class MamlWriter
             WriteParameter(writer, parameter, parameter.Uses[0], documentation);
         }
 
+        WriteConfirmation(writer, command);
         writer.WriteEndElement();
         writer.WriteStartElement("examples", Command);
         for (int i = 0; i < documentation.Examples.Count; i++)
@@ -108,6 +116,28 @@ internal static class MamlWriter
         }
 
         writer.WriteEndElement();
+    }
+
+    // PowerShell adds these two to a command by itself, but to its help only where there is no help file.
+    private static void WriteConfirmation(XmlWriter writer, CommandDefinition command)
+    {
+        if (!command.SupportsShouldProcess)
+        {
+            return;
+        }
+
+        foreach ((string name, string alias, string description) in Confirmation)
+        {
+            writer.WriteStartElement("parameter", Command);
+            writer.WriteAttributeString("required", "false");
+            writer.WriteAttributeString("globbing", "false");
+            writer.WriteAttributeString("pipelineInput", "false");
+            writer.WriteAttributeString("position", "named");
+            writer.WriteAttributeString("aliases", alias);
+            writer.WriteElementString("name", Maml, name);
+            Paragraph(writer, "description", description);
+            writer.WriteEndElement();
+        }
     }
 
     private static void Paragraph(XmlWriter writer, string element, string text, string elementNamespace = Maml)

@@ -64,6 +64,10 @@ internal sealed partial class DebianPackages
         return true;
     }
 
+    /// <summary>The cloud kernel package that was fetched last; null when none was.</summary>
+    public string? FindFetchedCloudKernel() => Directory.EnumerateDirectories(_folder, "linux-image-*-cloud-amd64")
+        .MaxBy(Directory.GetLastWriteTimeUtc) is { } folder ? Path.GetFileName(folder) : null;
+
     /// <summary>
     /// The newest concrete kernel package behind the meta package <c>linux-image-cloud-amd64</c>.
     /// </summary>

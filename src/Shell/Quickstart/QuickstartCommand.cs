@@ -118,14 +118,16 @@ internal sealed class QuickstartCommand(IScreen screen, TextWriter output) : IDi
 
     private (string Kernel, string Initrd) FetchGuest(string folder)
     {
-        if (!DebianPackages.IsSupported(out string reason))
+        // What an earlier run fetched needs neither apt nor a network any more.
+        var packages = new DebianPackages(DebianPackages.DefaultFolder, Step, _interruption.Token);
+        string? fetched = packages.FindFetchedCloudKernel();
+        if (fetched is null && !DebianPackages.IsSupported(out string reason))
         {
             throw new QuickstartException(
                 $"{reason} Elsewhere bring a kernel and an initrd: hv quickstart -KernelPath <bzImage> -InitrdPath <cpio archive>.");
         }
 
-        var packages = new DebianPackages(DebianPackages.DefaultFolder, Step, _interruption.Token);
-        string kernelPackage = packages.Fetch(packages.ResolveCloudKernel());
+        string kernelPackage = packages.Fetch(fetched ?? packages.ResolveCloudKernel());
         string busyboxPackage = packages.Fetch("busybox-static");
         Step("Building an initramfs of busybox and the kernel's virtio modules");
         string initrd = Path.Combine(folder, "initramfs.cpio");

@@ -76,7 +76,7 @@ internal static class QuickstartInitramfs
         unset LINES COLUMNS
         echo
         echo 'busybox on the stock Debian kernel. Power off with "poweroff -f"; leave the console with Ctrl-].'
-        echo 'A serial line does not carry the size of your terminal; after resizing it: stty rows ROWS cols COLUMNS'
+        echo 'A serial line carries no size; after resizing the window: stty rows ROWS cols COLUMNS'
         """;
 
     /// <summary>Builds the archive from unpacked packages.</summary>

@@ -15,6 +15,7 @@ internal sealed class QuickstartProgress : IDisposable
     private readonly TextWriter _writer;
     private readonly Func<int>? _terminalWidth;
     private readonly TimeProvider _time;
+    private readonly TimeSpan _interval;
     private readonly ITimer _timer;
     private readonly Lock _lock = new();
     private string? _step;
@@ -28,8 +29,8 @@ internal sealed class QuickstartProgress : IDisposable
         _writer = writer;
         _terminalWidth = terminalWidth;
         _time = time;
-        TimeSpan interval = terminalWidth is null ? LogInterval : TerminalInterval;
-        _timer = time.CreateTimer(static state => ((QuickstartProgress)state!).Tick(), this, interval, interval);
+        _interval = terminalWidth is null ? LogInterval : TerminalInterval;
+        _timer = time.CreateTimer(static state => ((QuickstartProgress)state!).Tick(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>On this process's standard error.</summary>
@@ -44,6 +45,7 @@ internal sealed class QuickstartProgress : IDisposable
             EndStep();
             _step = text;
             _started = _time.GetTimestamp();
+            _timer.Change(_interval, Timeout.InfiniteTimeSpan);
             _writer.Write(Mark + text + (_terminalWidth is null ? Environment.NewLine : ""));
             _writer.Flush();
         }
@@ -95,6 +97,7 @@ internal sealed class QuickstartProgress : IDisposable
             }
 
             _writer.Flush();
+            _timer.Change(_interval, Timeout.InfiniteTimeSpan);
         }
     }
 

@@ -46,6 +46,8 @@ public sealed class BindingTests : IDisposable
     [InlineData("New-VM a -Backend 2", "Auto, Kvm, Whp, Software", true)]
     [InlineData("New-VM a -Memory 5", "ambiguous")]
     [InlineData("New-VM a -Nonsense 5", "no parameter -Nonsense")]
+    [InlineData("New-VM a -Memry 5", "Did you mean -MemoryMB?")]
+    [InlineData("New-VM a -WhatIff", "Did you mean -WhatIf?")]
     [InlineData("New-VM a -Name b", "no place for 'a'")]
     [InlineData("New-VM a b", "no place for 'b'")]
     [InlineData("New-VM -Name a -Name b", "twice")]
@@ -74,6 +76,24 @@ public sealed class BindingTests : IDisposable
     {
         Assert.Contains("Did you mean Get-VM?", Assert.Throws<UsageException>(() => _shell.Run("Get-VN")).Message, StringComparison.Ordinal);
         Assert.Contains("PowerShell", Assert.Throws<UsageException>(() => _shell.Run("Get-VM | Select-Object Name")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Powering_off_at_once_asks_and_shutting_down_does_not()
+    {
+        _shell.Run("New-VM a");
+        _shell.Run("Stop-VM a");
+        Assert.DoesNotContain(_shell.Screen.Lines, static line => line.StartsWith("asked", StringComparison.Ordinal));
+
+        _shell.Run("Stop-VM a -Kill");
+        Assert.Contains("nobody to ask", _shell.Screen.Lines[^1], StringComparison.Ordinal);
+
+        _shell.Screen.Answers.Enqueue(Hypervisor.Shell.Execution.Answer.No);
+        _shell.Run("Stop-VM a -Kill");
+        Assert.Contains("asked Power off", _shell.Screen.Lines[^1], StringComparison.Ordinal);
+
+        _shell.Run("Stop-VM a -Kill -Confirm:$false");
+        Assert.Contains("powered off", _shell.Screen.Lines[^1], StringComparison.Ordinal);
     }
 
     [Theory]
