@@ -3,10 +3,12 @@ using Hypervisor.Tests.Unit.Support;
 
 namespace Hypervisor.Tests.Unit.Shell;
 
-public sealed class QuickstartProgressTests
+public sealed class QuickstartProgressTests : IDisposable
 {
     private readonly ManualTimeProvider _time = new();
     private readonly StringWriter _screen = new() { NewLine = "\n" };
+
+    public void Dispose() => _screen.Dispose();
 
     [Fact]
     public void A_log_gets_a_line_every_five_seconds_of_a_step()
