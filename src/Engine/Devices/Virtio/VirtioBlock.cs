@@ -82,10 +82,14 @@ public sealed class VirtioBlock : VirtioDevice
     {
         lock (_gate)
         {
-            // A busy thread looks at the queue when it is done; only sleepers must be told.
+            // A busy thread looks at the queue when it is done; until then a sleeper or a new thread takes the request.
             if (_idle > 0)
             {
                 Monitor.Pulse(_gate);
+            }
+            else if (_accepting && _threads.Count < _maxThreads)
+            {
+                AddThread();
             }
         }
     }
@@ -220,7 +224,7 @@ public sealed class VirtioBlock : VirtioDevice
                     Monitor.Pulse(_gate);
                 }
             }
-            else if (_threads.Count < _maxThreads && Queue.Available > 0)
+            else if (_threads.Count < _maxThreads && Queue.EnableNotifications())
             {
                 AddThread();
             }

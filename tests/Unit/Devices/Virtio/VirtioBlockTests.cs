@@ -310,9 +310,15 @@ public sealed class VirtioBlockTests
                 }
             }
 
-            driver.Notify(0);
-            MockVirtioDriver.WaitFor(() => disk.Entered == 3);
-            disk.Gate.Set();
+            try
+            {
+                MockVirtioDriver.WaitFor(() => disk.Entered == 3);
+            }
+            finally
+            {
+                disk.Gate.Set();
+            }
+
             for (int i = 0; i < 5; i++)
             {
                 driver.Collect(0);
