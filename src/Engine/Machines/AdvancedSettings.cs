@@ -9,6 +9,8 @@ internal sealed record AdvancedSettings
     private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action",
         ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback";
 
+    private static readonly string[] Names = [ConsoleName, DebugExitPortName, HostLoopbackName, ProcessorModelName, TripleFaultName];
+
     /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
     public ushort? DebugExitPort { get; private init; }
 
@@ -25,10 +27,22 @@ internal sealed record AdvancedSettings
     public bool AllowHostLoopback { get; private init; }
 
     /// <summary>Reads them.</summary>
-    /// <exception cref="MachineException">One has a value that cannot be; the message names it.</exception>
+    /// <exception cref="MachineException">One is unknown or has a value that cannot be; the message names it.</exception>
     public static AdvancedSettings Read(VirtualMachineConfiguration configuration)
     {
-        var settings = configuration.AdvancedSettings;
+        // Without regard to case, as everything that a user types.
+        var settings = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (name, value) in configuration.AdvancedSettings)
+        {
+            if (!Names.Contains(name, StringComparer.OrdinalIgnoreCase))
+            {
+                // A misspelt setting would be without effect, silently.
+                throw new MachineException($"There is no advanced setting '{name}'; there are {string.Join(", ", Names)}. Take it away with Set-VM -AdvancedSetting @{{ '{name}' = $null }}.");
+            }
+
+            settings[name] = value;
+        }
+
         return new AdvancedSettings
         {
             DebugExitPort = settings.TryGetValue(DebugExitPortName, out string? port) ? ParsePort(port) : null,

@@ -1,3 +1,4 @@
+using Hypervisor.Engine.Devices.Platform;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Tests.Guests.Support;
@@ -86,6 +87,72 @@ public class HostileGuestTests
         {
             File.Delete(disk);
         }
+    }
+
+    [Theory]
+    [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
+    public void A_storm_of_garbage_on_interrupt_controllers_by_two_processors_ends_in_the_guest_alone(BackendKind backend)
+    {
+        const int Trampoline = 0x5_0000;
+        using var guest = new TestGuest(backend, GuestKernel.Assemble(code =>
+        {
+            const int CommandLow = unchecked((int)0xFEE0_0300), CommandHigh = unchecked((int)0xFEE0_0310);
+            var next = code.CreateLabel();
+            // The second processor writes to every port, in real mode: xor dx,dx; out dx,ax; in ax,dx; inc dx; jmp back.
+            // Ports that end or reset the machine are among them, which is one of the ends that this test takes.
+            byte[] trampoline = [0x31, 0xD2, 0xEF, 0xED, 0x42, 0xEB, 0xFB];
+            for (int i = 0; i < trampoline.Length; i++)
+            {
+                code.mov(__byte_ptr[Trampoline + i], trampoline[i]);
+            }
+
+            code.mov(eax, CommandHigh);
+            code.mov(__dword_ptr[eax], 1 << 24);
+            code.mov(eax, CommandLow);
+            code.mov(__dword_ptr[eax], 0x4500);
+            code.mov(__dword_ptr[eax], 0x4600 | (Trampoline >> 12));
+            code.mov(esi, 4711);
+            code.mov(ecx, 4000);
+            code.Label(ref next);
+            Advance(code);
+            foreach (var (mask, start) in new (int, uint)[] { (0x34, 0xFEC0_0000), (0xFF0, 0xFEE0_0000), (0xFFF, 0xFEE0_0000), (0xFFF, 0xFED0_0000) })
+            {
+                code.mov(edi, esi);
+                code.ror(edi, 9);
+                code.and(edi, mask);
+                code.or(edi, unchecked((int)start));
+                code.mov(__dword_ptr[edi], esi);
+                code.mov(eax, __dword_ptr[edi]);
+                code.mov(ax, __word_ptr[edi]);
+            }
+
+            code.dec(ecx);
+            code.jne(next);
+            code.Exit(6);
+        }), configuration => configuration with
+        {
+            NumCpu = 2,
+            AdvancedSettings = new Dictionary<string, string> { ["debugExit.port"] = "0xf4", ["tripleFault.action"] = "powerOff" },
+        });
+        guest.Start();
+        if (!guest.Machine.Stopped.Wait(TimeSpan.FromSeconds(2)))
+        {
+            // A processor that was sent into a wait for start-up, or reset again and again, is as good an end.
+            guest.Machine.PowerOff();
+        }
+
+        Assert.NotEqual(MachineStopReason.HostFailure, guest.WaitForEnd().Reason);
+    }
+
+    [Theory]
+    [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
+    public void A_defect_on_a_devices_thread_ends_the_machine_and_says_what_it_was(BackendKind backend)
+    {
+        using var guest = new TestGuest(backend, GuestKernel.Assemble(code => code.Hang()));
+        guest.Start();
+        ((IMachineControl)guest.Machine).ReportFailure("disk 0", new InvalidOperationException("a defect"));
+        var stop = guest.WaitForEnd();
+        Assert.Equal((MachineStopReason.HostFailure, "The disk 0 failed: a defect (InvalidOperationException)"), (stop.Reason, stop.Message));
     }
 
     [Theory]

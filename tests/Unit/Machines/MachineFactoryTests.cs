@@ -50,6 +50,15 @@ public class MachineFactoryTests
     public void A_missing_firmware_is_named() =>
         Assert.Contains("/nowhere/bios", Refusal(Configuration with { KernelPath = null, FirmwarePath = "/nowhere/bios" }), StringComparison.Ordinal);
 
+    [Fact]
+    public void An_unknown_advanced_setting_is_named_beside_those_there_are()
+    {
+        string refusal = Refusal(Configuration with { AdvancedSettings = new Dictionary<string, string> { ["debugExit.prot"] = "0xf4" } });
+        Assert.Contains("debugExit.prot", refusal, StringComparison.Ordinal);
+        Assert.Contains("debugExit.port", refusal, StringComparison.Ordinal);
+        Assert.Equal((ushort)0xF4, AdvancedSettings.Read(Configuration with { AdvancedSettings = new Dictionary<string, string> { ["DEBUGEXIT.port"] = "0xf4" } }).DebugExitPort);
+    }
+
     [Theory]
     [InlineData("debugExit.port", "x")]
     [InlineData("debugExit.port", "0x12345")]

@@ -94,7 +94,21 @@ internal sealed class MockGuest : IPacketReceiver, IDisposable
         }
     }
 
-    public void SendUdp(uint destination, ushort sourcePort, ushort destinationPort, ReadOnlySpan<byte> data, uint source = Address, bool broadcast = false)
+    public void SendUdp(uint destination, ushort sourcePort, ushort destinationPort, ReadOnlySpan<byte> data, uint source = Address, bool broadcast = false) =>
+        SendIpv4(Ipv4Packet.Udp, destination, MakeDatagram(destination, sourcePort, destinationPort, data, source), source, broadcast);
+
+    /// <summary>A frame with a datagram that fits into it.</summary>
+    public byte[] MakeUdpFrame(uint destination, ushort sourcePort, ushort destinationPort, ReadOnlySpan<byte> data)
+    {
+        byte[] datagram = MakeDatagram(destination, sourcePort, destinationPort, data, Address);
+        byte[] frame = new byte[34 + datagram.Length];
+        EthernetFrame.WriteHeader(frame, GatewayMac, Mac, EthernetFrame.Ipv4);
+        Ipv4Packet.WriteHeader(frame.AsSpan(14), Address, destination, Ipv4Packet.Udp, datagram.Length, ++_identification, 0);
+        datagram.CopyTo(frame.AsSpan(34));
+        return frame;
+    }
+
+    private static byte[] MakeDatagram(uint destination, ushort sourcePort, ushort destinationPort, ReadOnlySpan<byte> data, uint source)
     {
         byte[] datagram = new byte[8 + data.Length];
         data.CopyTo(datagram.AsSpan(8));
@@ -102,7 +116,7 @@ internal sealed class MockGuest : IPacketReceiver, IDisposable
         ushort checksum = InternetChecksum.Finish(
             InternetChecksum.Add(InternetChecksum.PseudoHeader(source, destination, Ipv4Packet.Udp, datagram.Length), datagram));
         UdpHeader.Write(datagram, sourcePort, destinationPort, datagram.Length, checksum == 0 ? (ushort)0xFFFF : checksum);
-        SendIpv4(Ipv4Packet.Udp, destination, datagram, source, broadcast);
+        return datagram;
     }
 
     /// <summary>Takes all frames that came.</summary>

@@ -220,6 +220,25 @@ public sealed class UserModeNetworkTests
     }
 
     [Fact]
+    public void Datagrams_to_the_host_allocate_nothing()
+    {
+        using var guest = new MockGuest();
+        using var server = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 20_000 };
+        server.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        byte[] frame = guest.MakeUdpFrame(MockGuest.Gateway, 4000, (ushort)((IPEndPoint)server.LocalEndPoint!).Port, new byte[1000]);
+        long before = 0;
+        for (int n = 0; n < 300; n++)
+        {
+            before = n == 200 ? GC.GetAllocatedBytesForCurrentThread() : before;
+            guest.Port.Send(frame, default);
+            guest.Port.Flush();
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(1000, server.Receive(new byte[2000]));
+    }
+
+    [Fact]
     public void A_udp_forward_carries_datagrams_both_ways()
     {
         using var guest = new MockGuest();

@@ -19,10 +19,16 @@ internal sealed unsafe class MemoryDiskImage(int bytes, bool readOnly = false) :
     /// <summary>Result of every operation while it is not Ok.</summary>
     public DiskStatus Fault { get; set; }
 
+    /// <summary>Thrown by every operation while it is set.</summary>
+    public Exception? Defect { get; set; }
+
     /// <summary>Operations wait here.</summary>
     public ManualResetEventSlim Gate { get; } = new(initialState: true);
 
     public int Entered => Volatile.Read(ref _entered);
+
+    /// <summary>Bytes that the thread of the last operation had allocated until then.</summary>
+    public long AllocatedByThread { get; private set; }
 
     public int Flushes { get; private set; }
 
@@ -85,8 +91,9 @@ internal sealed unsafe class MemoryDiskImage(int bytes, bool readOnly = false) :
 
     private DiskStatus Enter()
     {
+        AllocatedByThread = GC.GetAllocatedBytesForCurrentThread();
         Interlocked.Increment(ref _entered);
         Gate.Wait();
-        return Fault;
+        return Defect is null ? Fault : throw Defect;
     }
 }
