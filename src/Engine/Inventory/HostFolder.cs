@@ -1,3 +1,5 @@
+using Hypervisor.Engine.Machines;
+
 namespace Hypervisor.Engine.Inventory;
 
 /// <summary>Where a host keeps its state, and the names of the files in it.</summary>
@@ -5,6 +7,8 @@ public sealed class HostFolder
 {
     /// <summary>Environment variable that names the host folder.</summary>
     public const string EnvironmentVariable = "HYPERVISOR_HOME";
+
+    private const string Remedy = $"Name another folder with -HostPath or {EnvironmentVariable}.";
 
     /// <summary>Names a folder; nothing is made yet.</summary>
     /// <param name="path">Any path; made absolute.</param>
@@ -47,7 +51,7 @@ public sealed class HostFolder
     }
 
     /// <summary>Makes the folder, readable by its owner alone: consoles and disks of machines are private.</summary>
-    /// <exception cref="IOException">It cannot be made.</exception>
+    /// <exception cref="MachineException">It cannot be made.</exception>
     internal void Create()
     {
         if (Directory.Exists(Machines))
@@ -55,8 +59,26 @@ public sealed class HostFolder
             return;
         }
 
-        CreatePrivate(Root);
-        CreatePrivate(Machines);
+        RefuseFile();
+        try
+        {
+            CreatePrivate(Root);
+            CreatePrivate(Machines);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new MachineException($"The host folder '{Root}' cannot be made: {exception.Message} {Remedy}", exception);
+        }
+    }
+
+    /// <summary>Refuses a path at which there is a file.</summary>
+    /// <exception cref="MachineException">There is one.</exception>
+    internal void RefuseFile()
+    {
+        if (File.Exists(Root))
+        {
+            throw new MachineException($"The host folder '{Root}' is a file. {Remedy}");
+        }
     }
 
     internal static void CreatePrivate(string folder)

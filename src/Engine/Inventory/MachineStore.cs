@@ -27,6 +27,7 @@ internal sealed class MachineStore
     {
         if (!Directory.Exists(_folder.Machines))
         {
+            _folder.RefuseFile();
             return ([], []);
         }
 

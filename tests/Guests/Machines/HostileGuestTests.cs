@@ -135,7 +135,7 @@ public class HostileGuestTests
             AdvancedSettings = new Dictionary<string, string> { ["debugExit.port"] = "0xf4", ["tripleFault.action"] = "powerOff" },
         });
         guest.Start();
-        if (!guest.Machine.Stopped.Wait(TimeSpan.FromSeconds(2)))
+        if (!SpinWait.SpinUntil(() => guest.Machine.Stopped.IsCompleted, TimeSpan.FromSeconds(2)))
         {
             // A processor that was sent into a wait for start-up, or reset again and again, is as good an end.
             guest.Machine.PowerOff();

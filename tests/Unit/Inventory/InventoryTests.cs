@@ -127,6 +127,22 @@ public sealed class InventoryTests : IDisposable
     }
 
     [Fact]
+    public void A_host_folder_that_is_a_file_or_cannot_be_made_is_named_with_the_remedy()
+    {
+        string file = _temporary.File("no-folder");
+        foreach (string path in (string[])[file, Path.Combine(file, "below")])
+        {
+            using var host = new HypervisorHost(new HostFolder(path), _temporary.Host.Services);
+            string refusal = Assert.Throws<MachineException>(() => host.Create(host.NewConfiguration("a", 64, 1)).Wait()).Message;
+            Assert.Contains($"'{path}'", refusal, StringComparison.Ordinal);
+            Assert.Contains(HostFolder.EnvironmentVariable, refusal, StringComparison.Ordinal);
+        }
+
+        using var broken = new HypervisorHost(new HostFolder(file), _temporary.Host.Services);
+        Assert.Contains("is a file", Assert.Throws<MachineException>(broken.GetMachines).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_newer_configuration_is_refused_by_its_version()
     {
         VirtualMachine machine = _temporary.Create("a");
