@@ -131,7 +131,7 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
     }
 
     /// <summary>Reports an error and goes on; name and category follow from the exception.</summary>
-    internal void Complain(Exception exception, object? target) => Complain(CommandError.From(exception, target));
+    internal void Complain(Exception exception, object? target) => Complain(WithRemedy(CommandError.From(exception, target)));
 
     /// <summary>Shows a warning.</summary>
     internal void Warn(string message)
@@ -305,7 +305,7 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
         }
         catch (Exception exception) when (IsOurs(exception))
         {
-            CommandError error = CommandError.From(exception, null);
+            CommandError error = WithRemedy(CommandError.From(exception, null));
             if (Output is not null)
             {
                 throw new CommandTerminatedException(error);
@@ -314,6 +314,12 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
             ThrowTerminatingError(new ErrorRecord(error.Exception, error.Id, error.Category, error.Target));
         }
     }
+
+    // "Access denied" to the host folder itself is about where machines are kept, which the user can choose.
+    private CommandError WithRemedy(CommandError error) =>
+        error.Exception is UnauthorizedAccessException denied && _host is { } host && denied.Message.Contains(host.Folder.Root, StringComparison.Ordinal)
+            ? error with { Exception = new UnauthorizedAccessException($"{denied.Message} Machines are kept in {host.Folder.Root}; -{nameof(HostPath)} or {HostFolder.EnvironmentVariable} names another folder.", denied) }
+            : error;
 
     private static bool IsOurs(Exception exception) =>
         exception.GetType().Namespace?.StartsWith("Hypervisor.Engine", StringComparison.Ordinal) == true

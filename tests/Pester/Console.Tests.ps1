@@ -43,6 +43,80 @@ Describe 'A running machine' {
         (Stop-VM guest -Kill -Confirm:$false).PowerState | Should -Be 'PoweredOff'
     }
 
+    It 'refuses changes that need it off, and takes others' {
+        $null = Start-VM guest
+        foreach ($line in 'Set-VM guest -NumCpu 2', 'Set-VM guest -MemoryGB 1', 'Remove-VM guest -Confirm:$false') {
+            $null = & ([scriptblock]::Create("$line -ErrorAction SilentlyContinue"))
+            $Error[0].CategoryInfo.Category | Should -Be 'InvalidOperation'
+            $Error[0].Exception.Message | Should -Match 'is powered on'
+        }
+        (Set-VM guest -Notes 'changed while running').Notes | Should -Be 'changed while running'
+        Stop-VM guest -Kill -WhatIf
+        Restart-VM guest -WhatIf
+        (Get-VM guest).PowerState | Should -Be 'PoweredOn'
+        (Get-VM | Where-Object PowerState -EQ PoweredOn | Stop-VM -Kill -Confirm:$false).PowerState | Should -Be 'PoweredOff'
+    }
+
+    It 'asks before -Kill unless told not to' {
+        $null = Start-VM guest
+        $shell = [powershell]::Create()
+        try {
+            # A runspace without a host has nobody to ask.
+            $null = $shell.AddScript("Import-Module '$module'; Stop-VM guest -Kill").Invoke()
+            $shell.Streams.Error.Count + [int]$shell.HadErrors | Should -BeGreaterThan 0
+        }
+        catch {
+            $_.Exception.Message | Should -Match 'prompt|interaction|user'
+        }
+        finally {
+            $shell.Dispose()
+        }
+        (Get-VM guest).PowerState | Should -Be 'PoweredOn'
+        $ConfirmPreference = 'None'
+        (Stop-VM guest -Kill).PowerState | Should -Be 'PoweredOff'
+    }
+
+    It 'gives up <Line> when the pipeline is stopped' -ForEach @(
+        @{ Line = 'Wait-VMConsoleText guest never -TimeoutSeconds 600' }
+        @{ Line = 'Stop-VM guest -TimeoutSeconds 600' }
+        @{ Line = 'Enter-VMConsole guest' }
+    ) {
+        if ((Get-VM guest).PowerState -ne 'PoweredOn') {
+            $null = Start-VM guest
+        }
+        $shell = [powershell]::Create()
+        $null = $shell.AddScript("Import-Module '$module'; 'ready'; $Line")
+        $output = [System.Management.Automation.PSDataCollection[psobject]]::new()
+        $null = $shell.BeginInvoke([System.Management.Automation.PSDataCollection[psobject]]::new(), $output)
+        while ($output.Count -eq 0) {
+            Start-Sleep -Milliseconds 50
+        }
+        $shell.BeginStop($null, $null).AsyncWaitHandle.WaitOne(60000) | Should -BeTrue
+        $shell.InvocationStateInfo.State | Should -Be 'Stopped'
+        $shell.Dispose()
+        (Get-VM guest).PowerState | Should -Be 'PoweredOn'
+    }
+
+    It 'goes on when the module is removed and imported again' {
+        Remove-Module Hypervisor
+        Import-Module $module
+        Send-VMConsoleText guest 'still there'
+        (Wait-VMConsoleText guest 'still there' -TimeoutSeconds 60).Value | Should -Be 'still there'
+        $null = Stop-VM guest -Kill -Confirm:$false
+    }
+
+    It 'is one of many that runspaces run at once' {
+        $null = 1..4 | ForEach-Object { New-VM "p$_" -MemoryMB 32 -KernelPath $kernel -Backend Software }
+        $found = Get-VM p? | ForEach-Object -Parallel {
+            Import-Module $using:module
+            $_ | Start-VM -RunAsync | Wait-Task | Wait-VMConsoleText -Text 'bottles' -TimeoutSeconds 100
+            Stop-VM $_ -Kill -Confirm:$false | Out-Null
+        }
+        $found.Value | Should -Be (@('bottles') * 4)
+        (Get-VM p?).PowerState | Should -Be (@('PoweredOff') * 4)
+        ($found[0] | Out-String) -replace '\x1b\[[0-9;]*m' | Should -Match 'Value\s+Line'
+    }
+
     It 'is held against another process, which is told who holds it' {
         $null = Start-VM guest
         $script = "Import-Module '$module'; (Get-VM guest).PowerState; try { Start-VM guest -ErrorAction Stop } catch { `$_.Exception.Message }"

@@ -1,6 +1,7 @@
 Describe 'Machines' {
     BeforeAll {
-        Import-Module (Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor') -Force
+        $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
+        Import-Module $module -Force
         $home0 = $env:HYPERVISOR_HOME
     }
 
@@ -68,9 +69,23 @@ b,1,0.25,
             $text | Should -Match 'web\s+PoweredOff\s+1\s+1[.,]5'
         }
 
+        It 'shows tasks and events as tables' {
+            $null = New-VM web
+            ((Get-Task) | Out-String) -replace '\x1b\[[0-9;]*m' | Should -Match 'Name\s+Entity\s+State\s+% Complete'
+            ((Get-VIEvent) | Out-String) -replace '\x1b\[[0-9;]*m' | Should -Match 'CreatedTime\s+Severity\s+UserName\s+Message'
+        }
+
+        It 'reads and writes numbers the same in another culture' {
+            $script = "[cultureinfo]::CurrentCulture = 'de-DE'; Import-Module '$module'; " +
+                "`$null = New-VM a -MemoryGB 0.5; `$null = Set-VM a -MemoryGB '1.5'; (Get-VM a).MemoryMB; (Get-VIEvent a -Start (Get-Date).AddHours(-1)).Count"
+            pwsh -NoProfile -Command $script | Should -Be '1536', '2'
+        }
+
         It 'completes names of machines' {
             $null = New-VM web1; $null = New-VM 'two words'
             (TabExpansion2 'Get-VM we' 9).CompletionMatches.CompletionText | Should -Be 'web1'
+            (TabExpansion2 'New-VM c -Backend s' 19).CompletionMatches.CompletionText | Should -Be 'Software'
+            (TabExpansion2 'Get-VIEvent -Entity w' 21).CompletionMatches.CompletionText | Should -Be 'web1'
             (TabExpansion2 'Start-VM -VM tw' 15).CompletionMatches.CompletionText | Should -Be "'two words'"
         }
     }
@@ -89,6 +104,8 @@ b,1,0.25,
             New-VM b -WhatIf
             Get-VM a | Set-VM -NumCpu 4 -WhatIf
             Start-VM a -WhatIf
+            Stop-VM a -WhatIf
+            Restart-VM a -WhatIf
             Remove-VM a -WhatIf
             (Get-VM).Name | Should -Be 'a'
             (Get-VM).NumCpu | Should -Be 1

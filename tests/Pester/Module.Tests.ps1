@@ -48,6 +48,10 @@ Import-Module '$module'
                 (Get-Help $_ -Parameter $parameter.Name).description.Text | Should -Not -BeNullOrEmpty
             }
         }
+        foreach ($syntax in $help.Syntax.syntaxItem) {
+            'WhatIf' -in $syntax.parameter.name | Should -Be (Get-Command $_).Parameters.ContainsKey('WhatIf')
+            'Confirm' -in $syntax.parameter.name | Should -Be (Get-Command $_).Parameters.ContainsKey('Confirm')
+        }
     }
 
     It 'has an about page' {

@@ -14,9 +14,16 @@ internal sealed class CommandHistory
     public CommandHistory(string? path)
     {
         _path = path;
-        if (path is not null && File.Exists(path))
+        try
         {
-            _lines.AddRange(File.ReadLines(path).TakeLast(Kept));
+            if (path is not null && File.Exists(path))
+            {
+                _lines.AddRange(File.ReadLines(path).TakeLast(Kept));
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine($"The history could not be read: {exception.Message}");
         }
 
         _position = _lines.Count;
