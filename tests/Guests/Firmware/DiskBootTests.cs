@@ -33,7 +33,7 @@ public sealed class DiskBootTests : IDisposable
         File.WriteAllBytes(path, disk);
         using (var guest = new TestGuest(backend, kernel: null, configuration => configuration with
         {
-            FirmwarePath = SeaBiosTheoryAttribute.Image,
+            FirmwarePath = GuestAssets.SeaBios,
             Disks = [new HardDiskConfiguration { Path = path }],
         }))
         {

@@ -13,7 +13,7 @@ public class SeaBiosTests
     [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
     public void SeaBIOS_runs_to_its_boot_attempt(BackendKind backend)
     {
-        using var guest = new TestGuest(backend, kernel: null, configuration => configuration with { FirmwarePath = SeaBiosTheoryAttribute.Image });
+        using var guest = new TestGuest(backend, kernel: null, configuration => configuration with { FirmwarePath = GuestAssets.SeaBios });
         var log = ((Machine)guest.Machine).FirmwareLog!;
         guest.Start();
         bool attempted = log.WaitForTextAsync("No bootable device", 0, Patience).GetAwaiter().GetResult();

@@ -9,7 +9,8 @@ namespace Hypervisor.Tests.Guests.Support;
 internal static class GuestAssets
 {
     private static readonly Lazy<(string Kernel, string Initrd)> Linux = new(MakeLinux);
-    private static readonly Lazy<string> MemtestImage = new(FetchMemtest);
+    private static readonly Lazy<string> MemtestImage = new(static () => FetchFile("memtest86+", "boot", "memtest86+x64.bin"));
+    private static readonly Lazy<string> SeaBiosImage = new(static () => FetchFile("seabios", "usr", "share", "seabios", "bios-256k.bin"));
 
     /// <summary>The stock kernel's image.</summary>
     public static string Kernel => Linux.Value.Kernel;
@@ -20,11 +21,17 @@ internal static class GuestAssets
     /// <summary>The kernel of memtest86+ for 64-bit processors.</summary>
     public static string Memtest => MemtestImage.Value;
 
+    /// <summary>SeaBIOS in its 256 KB build.</summary>
+    public static string SeaBios => SeaBiosImage.Value;
+
     /// <summary>Why there is no Linux to boot on this host; null where there is.</summary>
     public static string? WhyNoLinux() => WhyNot(() => Linux.Value.Kernel);
 
     /// <summary>Why there is no memtest86+ on this host; null where there is.</summary>
     public static string? WhyNoMemtest() => WhyNot(() => Memtest);
+
+    /// <summary>Why there is no SeaBIOS on this host; null where there is.</summary>
+    public static string? WhyNoSeaBios() => WhyNot(() => SeaBios);
 
     private static string? WhyNot(Func<string> fetch)
     {
@@ -44,11 +51,10 @@ internal static class GuestAssets
         }
     }
 
-    private static string FetchMemtest()
+    private static string FetchFile(string package, params ReadOnlySpan<string> path)
     {
-        string package = new DebianPackages(DebianPackages.DefaultFolder, _ => { }).Fetch("memtest86+");
-        string image = Path.Combine(package, "boot", "memtest86+x64.bin");
-        return File.Exists(image) ? image : throw new QuickstartException($"The package memtest86+ has no '{image}'.");
+        string image = Path.Combine([new DebianPackages(DebianPackages.DefaultFolder, _ => { }).Fetch(package), .. path]);
+        return File.Exists(image) ? image : throw new QuickstartException($"The package {package} has no '{image}'.");
     }
 
     private static (string Kernel, string Initrd) MakeLinux()
