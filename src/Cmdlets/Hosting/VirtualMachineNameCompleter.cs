@@ -2,6 +2,7 @@ using System.Collections;
 using System.Management.Automation;
 using System.Management.Automation.Language;
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Machines;
 
 namespace Hypervisor.Cmdlets.Hosting;
 
@@ -26,8 +27,18 @@ public sealed class VirtualMachineNameCompleter : IArgumentCompleter, IValueComp
 
     IEnumerable<string> IValueCompleter.Complete(string beginning, string? hostPath) => Complete(beginning, hostPath);
 
-    private static IEnumerable<string> Complete(string beginning, string? hostPath) =>
-        HypervisorHost.Open(hostPath).FindMachines(beginning + "*").Select(static machine => machine.Name);
+    private static IEnumerable<string> Complete(string beginning, string? hostPath)
+    {
+        try
+        {
+            return HypervisorHost.Open(hostPath).FindMachines(beginning + "*").Select(static machine => machine.Name);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or MachineException)
+        {
+            // The command itself says what is wrong with the folder; the Tab key has nothing to propose.
+            return [];
+        }
+    }
 
     private static string Quote(string name) =>
         name.All(static c => char.IsLetterOrDigit(c) || c is '-' or '_' or '.') ? name : $"'{name.Replace("'", "''", StringComparison.Ordinal)}'";

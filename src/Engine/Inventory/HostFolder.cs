@@ -71,13 +71,26 @@ public sealed class HostFolder
         }
     }
 
-    /// <summary>Refuses a path at which there is a file.</summary>
-    /// <exception cref="MachineException">There is one.</exception>
+    /// <summary>Refuses a path at which there is a file, and a folder that is somebody else's: it only looks as if it had no machines.</summary>
+    /// <exception cref="MachineException">It is one of these.</exception>
     internal void RefuseFile()
     {
         if (File.Exists(Root))
         {
             throw new MachineException($"The host folder '{Root}' is a file. {Remedy}");
+        }
+
+        try
+        {
+            _ = File.GetAttributes(Machines);
+        }
+        catch (UnauthorizedAccessException exception)
+        {
+            throw new MachineException($"The host folder '{Root}' cannot be read: {exception.Message} {Remedy}", exception);
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            // Not made yet.
         }
     }
 
