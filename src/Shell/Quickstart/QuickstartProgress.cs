@@ -112,5 +112,5 @@ internal sealed class QuickstartProgress : IDisposable
         }
     }
 
-    private string Elapsed() => string.Create(CultureInfo.InvariantCulture, $"{Math.Floor(_time.GetElapsedTime(_started).TotalSeconds):0} s");
+    private string Elapsed() => string.Create(CultureInfo.InvariantCulture, $"{Math.Round(_time.GetElapsedTime(_started).TotalSeconds):0} s");
 }
