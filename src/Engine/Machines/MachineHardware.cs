@@ -21,6 +21,10 @@ namespace Hypervisor.Engine.Machines;
 /// </summary>
 internal sealed class MachineHardware : IDisposable
 {
+    // Every kind of device has slots of its own, so that a disk more or less does not move the network adapters: guests name
+    // interfaces after their slots.
+    private const int FirstAdapterSlot = 3, FirstDiskSlot = 11, ConsoleSlot = 27, EntropySlot = 28, BalloonSlot = 29;
+
     private readonly Stack<IDisposable> _owned = new();
     private readonly List<IResettable> _resettable = [];
     private readonly List<UserModeNetwork> _networks = [];
@@ -73,10 +77,10 @@ internal sealed class MachineHardware : IDisposable
             AttachDisks(configuration, events, control);
             AttachNetworkAdapters(configuration, settings, events, control);
             var console = new VirtioConsole(Memory, Console);
-            Attach(console, events, control);
+            Attach(console, ConsoleSlot, events, control);
             SendInput = settings.InputToVirtioConsole ? bytes => console.SendInput(bytes.Span) : bytes => Serial.Receive(bytes.Span);
-            Attach(new VirtioEntropy(Memory, Clock), events, control);
-            Attach(new VirtioBalloon(Memory, Clock, statisticsInterval: TimeSpan.Zero), events, control);
+            Attach(new VirtioEntropy(Memory, Clock), EntropySlot, events, control);
+            Attach(new VirtioBalloon(Memory, Clock, statisticsInterval: TimeSpan.Zero), BalloonSlot, events, control);
 
             if (!Boot.IsDirect)
             {
@@ -206,7 +210,7 @@ internal sealed class MachineHardware : IDisposable
         for (int i = 0; i < configuration.Disks.Count; i++)
         {
             var image = DiskAttachments.Open(configuration.Disks[i]);
-            Attach(new VirtioBlock(Memory, image, $"disk {i}", $"{configuration.Id:N}"[..16] + $"-{i}"), events, control);
+            Attach(new VirtioBlock(Memory, image, $"disk {i}", $"{configuration.Id:N}"[..16] + $"-{i}"), FirstDiskSlot + i, events, control);
         }
     }
 
@@ -233,7 +237,7 @@ internal sealed class MachineHardware : IDisposable
                 Failed = error => control.ReportFailure($"network of {name}", error),
             }));
             _networks.Add(network);
-            Attach(new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected }, events, control);
+            Attach(new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected }, FirstAdapterSlot + i, events, control);
             foreach (var forward in adapter.PortForwards)
             {
                 network.AddPortForward(forward);
@@ -241,16 +245,16 @@ internal sealed class MachineHardware : IDisposable
         }
     }
 
-    private void Attach(VirtioDevice device, Action<MachineEvent> events, IMachineControl control)
+    private void Attach(VirtioDevice device, int slot, Action<MachineEvent> events, IMachineControl control)
     {
         device.EventRaised += events;
         device.Failed = error => control.ReportFailure(device.Name, error);
         Own(device);
         try
         {
-            _pci.Attach(new VirtioPciDevice(device));
+            _pci.Attach(new VirtioPciDevice(device), slot);
         }
-        catch (InvalidOperationException error)
+        catch (Exception error) when (error is InvalidOperationException or ArgumentOutOfRangeException)
         {
             throw new MachineException($"The {device.Name} cannot be attached: {error.Message}", error);
         }
