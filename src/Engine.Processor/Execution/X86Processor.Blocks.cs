@@ -97,7 +97,10 @@ public sealed unsafe partial class X86Processor
     }
 
     // Mode bits: how bytes decode (and stepping), then what fetching may touch.
-    private ulong DecodeMode => (ulong)((_is64Bit ? 2 : CodeBits == 32 ? 1 : 0) | ((State->SystemFlags & Rflags.Trap) != 0 ? 4 : 0));
+    private ulong DecodeMode => (ulong)((_is64Bit ? 2 : CodeBits == 32 ? 1 : 0) | (OneInstruction ? 4 : 0));
+
+    // Blocks of one instruction: for single steps, and for the instruction in the shadow of STI with an interrupt behind it.
+    private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _inShadow;
 
     internal void RefreshStamp() => _stamp = (_generation << 8) | DecodeMode | (State->Cpl == 3 ? 8ul : 0) | 128;
 
@@ -291,7 +294,7 @@ public sealed unsafe partial class X86Processor
         Decoder decoder = SelectDecoder();
         byte* page = PhysicalPage(physical, out _);
         int room = (int)(4096 - (physical & PageMask));
-        int limit = (State->SystemFlags & Rflags.Trap) != 0 ? 1 : MaximumInstructions;
+        int limit = OneInstruction ? 1 : MaximumInstructions;
         if (page != null)
         {
             _fetch.Set(page + (physical & PageMask), room);

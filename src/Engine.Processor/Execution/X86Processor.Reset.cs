@@ -39,6 +39,7 @@ public sealed unsafe partial class X86Processor
         State->Gpr[2] = SignatureEax;
         State->Rip = 0xFFF0;
         State->ShadowRip = ulong.MaxValue;
+        _inShadow = false;
         LazyFlags.Set(State, 0);
         State->SystemFlags = 0;
         State->Cr0 = cr0;

@@ -11,6 +11,9 @@ public sealed unsafe partial class X86Processor
     // TF was set when the block (of one instruction) was entered: a trap is due after it.
     private bool _stepArmed;
 
+    // The next block is the one instruction after STI or a load of SS; interrupts are looked at behind it.
+    private bool _inShadow;
+
     // NMIs are held back from the delivery of one until IRET.
     private bool _nmiBlocked;
 
@@ -150,12 +153,20 @@ public sealed unsafe partial class X86Processor
 
     private void AttendInterrupts()
     {
+        if (_inShadow)
+        {
+            _inShadow = false;
+            RefreshStamp();
+        }
+
         if (State->ShadowRip != ulong.MaxValue)
         {
             bool shadowed = State->ShadowRip == State->Rip;
             State->ShadowRip = ulong.MaxValue;
             if (shadowed)
             {
+                _inShadow = true;
+                RefreshStamp();
                 return;
             }
         }

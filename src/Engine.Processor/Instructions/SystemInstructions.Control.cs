@@ -210,6 +210,11 @@ internal static unsafe partial class SystemInstructions
             cpu.State->SystemFlags |= Rflags.Interrupt;
             cpu.State->ShadowRip = cpu.NextRip(i);
             cpu.SetAttention(Attention.Interrupt);
+            if (cpu.LocalApic is { HasInterrupt: true })
+            {
+                // STI, NOP, CLI opens a window of one instruction, which firmware polls through: not over before the block is.
+                return cpu.Leave(i, cpu.NextRip(i));
+            }
         }
 
         return i + 1;

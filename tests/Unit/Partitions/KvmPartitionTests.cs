@@ -16,6 +16,9 @@ public class KvmPartitionTests() : PartitionContractTests(new KvmPartitionFactor
     /// <summary>A driver that emulates ring 0 lets CPUID there show the host's own features, whatever was set.</summary>
     protected override bool HonoursProcessorModel => new KvmPartitionFactory().Probe().Accelerated;
 
+    /// <summary>A driver that emulates ring 0 looks at interrupts between runs of instructions only.</summary>
+    protected override bool TakesInterruptsBetweenInstructions => new KvmPartitionFactory().Probe().Accelerated;
+
     [KvmFact]
     public void A_signalled_event_raises_the_message_of_its_route()
     {

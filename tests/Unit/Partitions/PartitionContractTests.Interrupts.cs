@@ -40,6 +40,40 @@ public abstract partial class PartitionContractTests
     }
 
     [BackendFact]
+    public void A_pending_interrupt_is_taken_in_the_one_instruction_between_STI_and_CLI()
+    {
+        using var machine = CreateMachine();
+        Label handler = default;
+        machine.OnReport = value =>
+        {
+            if (value == Ready)
+            {
+                machine.Partition.SignalMsi(MessageAddress, Vector);
+            }
+        };
+        machine.LoadLong(
+            a =>
+            {
+                a.EnableApic();
+                a.Report(Ready);
+                a.sti();
+                a.nop();
+                a.nop();
+                a.cli();
+                a.Report(3);
+                a.Done();
+                handler = a.InterruptHandler(2);
+            },
+            (Vector, () => handler));
+        machine.RunToEnd();
+        Assert.Equal(3u, machine.Reports[^1]);
+        if (TakesInterruptsBetweenInstructions)
+        {
+            Assert.Equal([Ready, 2u, 3], machine.Reports);
+        }
+    }
+
+    [BackendFact]
     public void A_running_processor_takes_messages_by_priority_once_it_allows_interrupts()
     {
         using var machine = CreateMachine();

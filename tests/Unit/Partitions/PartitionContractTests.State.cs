@@ -159,6 +159,9 @@ public abstract partial class PartitionContractTests
     /// <summary>The guest's CPUID instruction shows what the backend set.</summary>
     protected virtual bool HonoursProcessorModel => true;
 
+    /// <summary>The backend looks for interrupts between any two instructions, as the architecture has it.</summary>
+    protected virtual bool TakesInterruptsBetweenInstructions => true;
+
     [BackendFact]
     public void A_processor_model_hides_what_lies_above_it()
     {
