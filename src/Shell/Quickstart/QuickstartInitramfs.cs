@@ -85,8 +85,7 @@ internal static class QuickstartInitramfs
     /// <exception cref="QuickstartException">The package holds no busybox.</exception>
     public static byte[] Build(string busyboxPackage, string kernelPackage)
     {
-        string busybox = BusyboxPaths.Select(path => Path.Combine(busyboxPackage, path)).FirstOrDefault(File.Exists)
-            ?? throw new QuickstartException($"There is no busybox in {busyboxPackage}.");
+        string busybox = FindBusybox(busyboxPackage);
         var archive = new CpioArchive();
         foreach (string folder in (ReadOnlySpan<string>)["bin", "dev", "etc", "lib", "lib/modules", "root"])
         {
@@ -103,6 +102,12 @@ internal static class QuickstartInitramfs
         AddModules(archive, kernelPackage);
         return archive.ToArray();
     }
+
+    /// <summary>The program in an unpacked package busybox-static.</summary>
+    /// <exception cref="QuickstartException">There is none.</exception>
+    public static string FindBusybox(string busyboxPackage) =>
+        BusyboxPaths.Select(path => Path.Combine(busyboxPackage, path)).FirstOrDefault(File.Exists)
+            ?? throw new QuickstartException($"There is no busybox in {busyboxPackage}.");
 
     /// <summary>The kernel image in an unpacked kernel package.</summary>
     /// <exception cref="QuickstartException">There is none.</exception>

@@ -1,0 +1,111 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Security.Cryptography;
+using Hypervisor.Engine.Boot;
+using Hypervisor.Shell;
+
+namespace Hypervisor.Benchmarks.Processor;
+
+/// <summary>What runs in the guests and natively: our C programs, linked statically, and Debian's static busybox, with the kernel to boot.</summary>
+internal sealed class GuestTools
+{
+    private const uint Executable = 0x1ED;
+
+    // Extended by the stress run; the workloads are in one program, so that the initial RAM disk stays small.
+    private static readonly string[] Programs = ["bench", "tiny", "busybox"], Scripts = ["agent.sh", "loop.sh"];
+
+    private GuestTools(string folder, string kernel)
+    {
+        Folder = folder;
+        Kernel = kernel;
+    }
+
+    /// <summary>Folder with all programs and scripts; workloads run natively in copies of it.</summary>
+    public string Folder { get; }
+
+    public string Kernel { get; }
+
+    /// <summary>Compiles and fetches what is not in the cache yet.</summary>
+    /// <exception cref="BenchmarkException">There is no compiler, or it refuses.</exception>
+    public static GuestTools Prepare()
+    {
+        if (!DebianPackages.IsSupported(out string reason))
+        {
+            throw new BenchmarkException(reason);
+        }
+
+        var packages = new DebianPackages(DebianPackages.DefaultFolder, Console.Error.WriteLine);
+        string kernelPackage = packages.Fetch(packages.FindFetchedCloudKernel() ?? packages.ResolveCloudKernel());
+        string busyboxPackage = packages.Fetch("busybox-static");
+        string sources = Path.Combine(AppContext.BaseDirectory, "guest");
+        string folder = Path.Combine(DebianPackages.DefaultFolder, "..", "benchmarks", Hash(sources));
+        if (!File.Exists(Path.Combine(folder, "busybox")))
+        {
+            Make(sources, Directory.CreateDirectory(folder).FullName, busyboxPackage);
+        }
+
+        return new GuestTools(Path.GetFullPath(folder), QuickstartInitramfs.FindKernel(kernelPackage));
+    }
+
+    /// <summary>The initial RAM disk: the programs in <c>/bench</c> and an init that listens on the console.</summary>
+    public byte[] BuildInitrd()
+    {
+        var archive = new CpioArchive();
+        foreach (string folder in (ReadOnlySpan<string>)["bench", "bin", "dev", "proc", "sys", "tmp"])
+        {
+            archive.AddDirectory(folder);
+        }
+
+        archive.AddCharacterDevice("dev/console", 5, 1);
+        archive.AddFile("init", File.ReadAllBytes(Path.Combine(Folder, "init.sh")), Executable);
+        foreach (string name in (ReadOnlySpan<string>)[.. Programs, .. Scripts])
+        {
+            archive.AddFile($"bench/{name}", File.ReadAllBytes(Path.Combine(Folder, name)), Executable);
+        }
+
+        return archive.ToArray();
+    }
+
+    private static void Make(string sources, string folder, string busyboxPackage)
+    {
+        string[] workloads = [.. Directory.GetFiles(sources, "*.c").Where(file => Path.GetFileName(file) != "tiny.c").Order(StringComparer.Ordinal)];
+        Compile(["-O2", "-static", "-o", Path.Combine(folder, "bench"), .. workloads, "-lm"]);
+        Compile(["-O2", "-static", "-nostdlib", "-o", Path.Combine(folder, "tiny"), Path.Combine(sources, "tiny.c")]);
+        foreach (string script in Directory.GetFiles(sources, "*.sh"))
+        {
+            File.Copy(script, Path.Combine(folder, Path.GetFileName(script)), overwrite: true);
+        }
+
+        // Last, as its presence says that all is there.
+        File.Copy(QuickstartInitramfs.FindBusybox(busyboxPackage), Path.Combine(folder, "busybox"), overwrite: true);
+    }
+
+    private static void Compile(string[] arguments)
+    {
+        try
+        {
+            using var compiler = Process.Start("cc", arguments);
+            compiler.WaitForExit();
+            if (compiler.ExitCode != 0)
+            {
+                throw new BenchmarkException("The C compiler could not build the workloads; they need a static C library (Debian: apt-get install gcc libc6-dev).");
+            }
+        }
+        catch (Win32Exception)
+        {
+            throw new BenchmarkException("There is no C compiler (cc) to build the workloads with (Debian: apt-get install gcc libc6-dev).");
+        }
+    }
+
+    // Changed sources are another folder of the cache.
+    private static string Hash(string sources)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string file in Directory.GetFiles(sources).Order(StringComparer.Ordinal))
+        {
+            hash.AppendData(File.ReadAllBytes(file));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
+    }
+}
