@@ -11,7 +11,7 @@ internal sealed class GuestTools
 {
     private const uint Executable = 0x1ED;
 
-    // Extended by the stress run; the workloads are in one program, so that the initial RAM disk stays small.
+    // The workloads are in one program, so that the initial RAM disk stays small.
     private static readonly string[] Programs = ["bench", "tiny", "busybox"], Scripts = ["agent.sh", "loop.sh"];
 
     private GuestTools(string folder, string kernel)
@@ -48,7 +48,8 @@ internal sealed class GuestTools
     }
 
     /// <summary>The initial RAM disk: the programs in <c>/bench</c> and an init that listens on the console.</summary>
-    public byte[] BuildInitrd()
+    /// <param name="installed">Programs of the host to take along, with their shared libraries.</param>
+    public byte[] BuildInitrd(params ReadOnlySpan<string> installed)
     {
         var archive = new CpioArchive();
         foreach (string folder in (ReadOnlySpan<string>)["bench", "bin", "dev", "proc", "sys", "tmp"])
@@ -63,7 +64,29 @@ internal sealed class GuestTools
             archive.AddFile($"bench/{name}", File.ReadAllBytes(Path.Combine(Folder, name)), Executable);
         }
 
+        var folders = new HashSet<string>();
+        foreach (string program in installed)
+        {
+            archive.AddFile($"bench/{Path.GetFileName(program)}", File.ReadAllBytes(program), Executable);
+            foreach (string library in SharedLibraries.Of(program))
+            {
+                AddParents(archive, folders, library);
+                archive.AddFile(library[1..], File.ReadAllBytes(library), Executable);
+            }
+        }
+
         return archive.ToArray();
+    }
+
+    private static void AddParents(CpioArchive archive, HashSet<string> added, string path)
+    {
+        for (int slash = path.IndexOf('/', 1); slash > 0; slash = path.IndexOf('/', slash + 1))
+        {
+            if (added.Add(path[1..slash]))
+            {
+                archive.AddDirectory(path[1..slash]);
+            }
+        }
     }
 
     private static void Make(string sources, string folder, string busyboxPackage)

@@ -20,6 +20,9 @@ internal sealed record Options
           --timeout SECONDS          for one workload or boot, 600 unless said
           --json FILE                results as JSON too
           --console                  shows the guests' consoles on standard error
+          --stress MINUTES           instead of workloads: stress-ng (of the host) in a guest with two virtual processors
+          --stress-args ARGUMENTS    what it does, "--cpu 2 --vm 2 --vm-bytes 64M --syscall 2" unless said
+          --stress-on ours|qemu      ours unless said
           --list                     lists the workloads
         """;
 
@@ -33,6 +36,9 @@ internal sealed record Options
     public TimeSpan Timeout { get; private set; } = TimeSpan.FromSeconds(600);
     public string? JsonPath { get; private set; }
     public bool ShowConsole { get; private set; }
+    public double? StressMinutes { get; private set; }
+    public string StressArguments { get; private set; } = StressRun.StandardArguments;
+    public PlatformKind StressOn { get; private set; } = PlatformKind.Ours;
     public bool List { get; private set; }
     public Dictionary<string, string> Settings { get; } = [];
 
@@ -63,6 +69,16 @@ internal sealed record Options
                 case "--timeout": options.Timeout = TimeSpan.FromSeconds(Number()); break;
                 case "--json": options.JsonPath = Value(); break;
                 case "--console": options.ShowConsole = true; break;
+                case "--stress": options.StressMinutes = Number(); break;
+                case "--stress-args": options.StressArguments = Value(); break;
+                case "--stress-on":
+                    options.StressOn = Value() switch
+                    {
+                        "ours" => PlatformKind.Ours,
+                        "qemu" => PlatformKind.Qemu,
+                        string other => throw new BenchmarkException($"--stress-on can be ours or qemu, not '{other}'."),
+                    };
+                    break;
                 case "--list": options.List = true; break;
                 default: throw new BenchmarkException($"There is no option {option}.\n{Usage}");
             }

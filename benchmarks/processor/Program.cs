@@ -23,8 +23,15 @@ try
 
     GuestTools tools = GuestTools.Prepare();
     initrd = Path.Combine(Path.GetTempPath(), $"hv-processor-{Environment.ProcessId}.cpio");
+    var platform = new Platform(tools, initrd, options);
+    if (options.StressMinutes is not null)
+    {
+        File.WriteAllBytes(initrd, tools.BuildInitrd(SharedLibraries.FindProgram(StressRun.Program)));
+        return StressRun.Run(options, platform) ? 0 : 1;
+    }
+
     File.WriteAllBytes(initrd, tools.BuildInitrd());
-    return new Runner(options, new Platform(tools, initrd, options)).Run() ? 0 : 1;
+    return new Runner(options, platform).Run() ? 0 : 1;
 }
 catch (Exception exception) when (exception is BenchmarkException or QuickstartException)
 {

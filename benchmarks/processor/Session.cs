@@ -23,14 +23,12 @@ internal sealed class Session : IDisposable
     private readonly Process _process;
     private readonly BlockingCollection<(long Time, string Text)> _lines = [];
     private readonly Queue<string> _last = new();
-    private readonly TimeSpan _timeout;
-    private readonly bool _echo;
     private long _started = Stopwatch.GetTimestamp();
 
     private Session(ProcessStartInfo start, TimeSpan timeout, bool echo)
     {
-        _timeout = timeout;
-        _echo = echo;
+        Timeout = timeout;
+        Echo = echo;
         start.RedirectStandardInput = true;
         start.RedirectStandardOutput = true;
         _process = Process.Start(start)!;
@@ -39,6 +37,12 @@ internal sealed class Session : IDisposable
 
     /// <summary>Seconds from the start to the first line of init; 0 on the host itself.</summary>
     public double BootSeconds { get; private set; }
+
+    /// <summary>What a boot or a command may take.</summary>
+    public TimeSpan Timeout { get; set; }
+
+    /// <summary>Shows the console on standard error.</summary>
+    public bool Echo { get; set; }
 
     /// <summary>Starts a process and waits for its agent.</summary>
     /// <param name="startMarker">A line that the process prints when what is to be timed begins; null for the start of the process.</param>
@@ -99,16 +103,16 @@ internal sealed class Session : IDisposable
 
     private (long Time, string Text) WaitFor(string marker)
     {
-        long deadline = Environment.TickCount64 + (long)_timeout.TotalMilliseconds;
+        long deadline = Environment.TickCount64 + (long)Timeout.TotalMilliseconds;
         while (true)
         {
             int left = (int)Math.Max(0, deadline - Environment.TickCount64);
             if (!_lines.TryTake(out var line, left))
             {
-                throw Failure(_lines.IsCompleted ? $"The machine ended before {marker}" : $"There was no {marker} within {_timeout.TotalSeconds:0} s");
+                throw Failure(_lines.IsCompleted ? $"The machine ended before {marker}" : $"There was no {marker} within {Timeout.TotalSeconds:0} s");
             }
 
-            if (_echo)
+            if (Echo)
             {
                 Console.Error.WriteLine(line.Text);
             }
