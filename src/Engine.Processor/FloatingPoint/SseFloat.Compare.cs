@@ -59,9 +59,12 @@ internal static partial class SseFloat
         return (FloatOrder)SoftFloat.Compare(a, b);
     }
 
-    /// <summary>The eight predicates of CMPPS, and the 32 of VCMPPS by their low three bits and quiet/signaling halves.</summary>
+    /// <summary>The orders in which a predicate of VCMPPS holds, for predicates 0 to 15: bits less, equal, greater, unordered.</summary>
+    private static ReadOnlySpan<byte> PredicateOrders => [2, 1, 3, 8, 13, 14, 12, 7, 10, 9, 11, 0, 5, 6, 4, 15];
+
+    /// <summary>The 32 predicates of VCMPPS, of which CMPPS has the first eight (SDM vol. 2, table 3-1).</summary>
     /// <param name="context">Gets invalid and denormal.</param>
-    /// <param name="predicate">Immediate, 0 to 7.</param>
+    /// <param name="predicate">Immediate, 0 to 31.</param>
     /// <param name="a">First operand.</param>
     /// <param name="b">Second operand.</param>
     public static bool Test(ref FloatContext context, int predicate, ulong a, ulong b) =>
@@ -71,20 +74,10 @@ internal static partial class SseFloat
     public static bool Test(ref FloatContext context, int predicate, uint a, uint b) =>
         Holds(predicate, Compare(ref context, IsSignaling(predicate), a, b));
 
-    // LT, LE, NLT and NLE signal quiet NaNs; EQ, UNORD, NEQ and ORD do not.
-    private static bool IsSignaling(int predicate) => (predicate & 3) is 1 or 2;
+    // LT, LE, NLT, NLE and their kin signal quiet NaNs, EQ, UNORD, NEQ and ORD do not; bit 4 exchanges the two kinds.
+    private static bool IsSignaling(int predicate) => ((predicate & 3) is 1 or 2) != ((predicate & 16) != 0);
 
-    private static bool Holds(int predicate, FloatOrder order)
-    {
-        bool holds = (predicate & 3) switch
-        {
-            0 => order == FloatOrder.Equal,
-            1 => order == FloatOrder.Less,
-            2 => order is FloatOrder.Less or FloatOrder.Equal,
-            _ => order == FloatOrder.Unordered,
-        };
-        return holds != ((predicate & 4) != 0);
-    }
+    private static bool Holds(int predicate, FloatOrder order) => ((PredicateOrders[predicate & 15] >> ((int)order + 1)) & 1) != 0;
 
     /// <summary>MIN (or MAX): the second operand wins whenever the comparison does not decide for the first.</summary>
     public static ulong Extreme(ref FloatContext context, bool maximum, ulong a, ulong b)

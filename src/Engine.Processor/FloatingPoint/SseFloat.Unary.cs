@@ -1,3 +1,6 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
 namespace Hypervisor.Engine.Processor.FloatingPoint;
 
 internal static partial class SseFloat
@@ -41,10 +44,20 @@ internal static partial class SseFloat
     }
 
     /// <summary>
-    /// RCPSS: 1/a to 13 bits, within the architecture's bound of 1.5 × 2^-12 relative error. The exact bits differ between
-    /// makers; these do not differ between hosts. Denormals count as zero, tiny results are zero, nothing is raised.
+    /// RCPSS: 1/a to 12 bits or more (the architecture's bound is a relative error of 1.5 × 2^-12). The bits differ between makers:
+    /// they are the host's where it has the instruction, so that translated code, which runs there, agrees. Denormals count as
+    /// zero, tiny results are zero, nothing is raised.
     /// </summary>
-    public static uint Reciprocal(uint a)
+    public static uint Reciprocal(uint a) => Sse.IsSupported
+        ? Sse.ReciprocalScalar(Vector128.CreateScalar(a).AsSingle()).AsUInt32().ToScalar()
+        : ReciprocalOf(a);
+
+    /// <summary>RSQRTSS: 1/√a; see <see cref="Reciprocal"/>.</summary>
+    public static uint ReciprocalSquareRoot(uint a) => Sse.IsSupported
+        ? Sse.ReciprocalSqrtScalar(Vector128.CreateScalar(a).AsSingle()).AsUInt32().ToScalar()
+        : ReciprocalSquareRootOf(a);
+
+    private static uint ReciprocalOf(uint a)
     {
         uint sign = a & 0x8000_0000;
         uint magnitude = a & 0x7FFF_FFFF;
@@ -68,8 +81,7 @@ internal static partial class SseFloat
         return bits < 0x80_0000 ? sign : sign | bits;
     }
 
-    /// <summary>RSQRTSS: 1/√a to 13 bits; see <see cref="Reciprocal"/>.</summary>
-    public static uint ReciprocalSquareRoot(uint a)
+    private static uint ReciprocalSquareRootOf(uint a)
     {
         uint sign = a & 0x8000_0000;
         uint magnitude = a & 0x7FFF_FFFF;

@@ -32,14 +32,9 @@ internal static partial class SseFloat
     public static bool Binary<TOp>(ref uint mxcsr, ulong a, ulong b, out ulong result)
         where TOp : struct, IFloatBinary
     {
-        if (Mxcsr.AllowsHost(mxcsr) && IsPlain(a) && IsPlain(b))
+        if (TryHost<TOp>(mxcsr, a, b, out result))
         {
-            result = BitConverter.DoubleToUInt64Bits(
-                TOp.Host(BitConverter.UInt64BitsToDouble(a), BitConverter.UInt64BitsToDouble(b)));
-            if (IsNormal(result) || (TOp.ZeroIsExact && (result << 1) == 0))
-            {
-                return true;
-            }
+            return true;
         }
 
         var context = Mxcsr.Begin(mxcsr);
@@ -51,19 +46,46 @@ internal static partial class SseFloat
     public static bool Binary<TOp>(ref uint mxcsr, uint a, uint b, out uint result)
         where TOp : struct, IFloatBinary
     {
-        if (Mxcsr.AllowsHost(mxcsr) && IsPlain(a) && IsPlain(b))
+        if (TryHost<TOp>(mxcsr, a, b, out result))
         {
-            result = BitConverter.SingleToUInt32Bits(
-                TOp.Host(BitConverter.UInt32BitsToSingle(a), BitConverter.UInt32BitsToSingle(b)));
-            if (IsNormal(result) || (TOp.ZeroIsExact && (result << 1) == 0))
-            {
-                return true;
-            }
+            return true;
         }
 
         var context = Mxcsr.Begin(mxcsr);
         result = Lane<TOp>(ref context, a, b);
         return Mxcsr.Commit(ref mxcsr, context);
+    }
+
+    /// <summary>One double lane on the host's arithmetic, where result and flags are sure to be the guest's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool TryHost<TOp>(uint mxcsr, ulong a, ulong b, out ulong result)
+        where TOp : struct, IFloatBinary
+    {
+        if (Mxcsr.AllowsHost(mxcsr) && IsPlain(a) && IsPlain(b))
+        {
+            result = BitConverter.DoubleToUInt64Bits(
+                TOp.Host(BitConverter.UInt64BitsToDouble(a), BitConverter.UInt64BitsToDouble(b)));
+            return IsNormal(result) || (TOp.ZeroIsExact && (result << 1) == 0);
+        }
+
+        result = 0;
+        return false;
+    }
+
+    /// <summary>One single lane on the host's arithmetic, where result and flags are sure to be the guest's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool TryHost<TOp>(uint mxcsr, uint a, uint b, out uint result)
+        where TOp : struct, IFloatBinary
+    {
+        if (Mxcsr.AllowsHost(mxcsr) && IsPlain(a) && IsPlain(b))
+        {
+            result = BitConverter.SingleToUInt32Bits(
+                TOp.Host(BitConverter.UInt32BitsToSingle(a), BitConverter.UInt32BitsToSingle(b)));
+            return IsNormal(result) || (TOp.ZeroIsExact && (result << 1) == 0);
+        }
+
+        result = 0;
+        return false;
     }
 
     /// <summary>Two double lanes.</summary>

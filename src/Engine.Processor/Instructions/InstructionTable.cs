@@ -24,6 +24,11 @@ internal static unsafe class InstructionTable
     public static delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> Get(Code code, OperandForm form) =>
         (delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*>)Handlers[((int)code * Forms) + (int)form];
 
+    /// <summary>The processor knows the instruction: it does not raise #UD in all its forms.</summary>
+    public static bool IsKnown(Code code) =>
+        Handlers[(int)code * Forms] != (nint)(delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*>)&Undefined
+        || Handlers[((int)code * Forms) + 1] != (nint)(delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*>)&Undefined;
+
     private static nint[] Build()
     {
         var table = new Builder();

@@ -19,6 +19,7 @@ internal static unsafe partial class IntegerInstructions
         RegisterDecimal(table);
         RegisterFlags(table);
         RegisterBitManipulation(table);
+        RegisterBmi(table);
     }
 
     private static void RegisterArithmetic(InstructionTable.Builder table)

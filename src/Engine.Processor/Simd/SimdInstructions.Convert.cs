@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using Hypervisor.Engine.Processor.FloatingPoint;
+using Hypervisor.Engine.Processor.Simd;
 using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor;
@@ -13,14 +14,22 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Cvtsi2ss_xmm_rm64, &IntegerToScalarSingle<long>);
         table.Set(Code.Cvtsi2sd_xmm_rm32, &IntegerToScalarDouble<int>);
         table.Set(Code.Cvtsi2sd_xmm_rm64, &IntegerToScalarDouble<long>);
-        table.Set(Code.Cvtss2si_r32_xmmm32, &ScalarSingleToInteger<int, Rounded>);
-        table.Set(Code.Cvtss2si_r64_xmmm32, &ScalarSingleToInteger<long, Rounded>);
-        table.Set(Code.Cvttss2si_r32_xmmm32, &ScalarSingleToInteger<int, Truncated>);
-        table.Set(Code.Cvttss2si_r64_xmmm32, &ScalarSingleToInteger<long, Truncated>);
-        table.Set(Code.Cvtsd2si_r32_xmmm64, &ScalarDoubleToInteger<int, Rounded>);
-        table.Set(Code.Cvtsd2si_r64_xmmm64, &ScalarDoubleToInteger<long, Rounded>);
-        table.Set(Code.Cvttsd2si_r32_xmmm64, &ScalarDoubleToInteger<int, Truncated>);
-        table.Set(Code.Cvttsd2si_r64_xmmm64, &ScalarDoubleToInteger<long, Truncated>);
+        table.Set(Code.Cvtss2si_r32_xmmm32, &ScalarSingleToInteger<int, Rounded, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvtss2si_r32_xmmm32, &ScalarSingleToInteger<int, Rounded, VexEncoding>);
+        table.Set(Code.Cvtss2si_r64_xmmm32, &ScalarSingleToInteger<long, Rounded, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvtss2si_r64_xmmm32, &ScalarSingleToInteger<long, Rounded, VexEncoding>);
+        table.Set(Code.Cvttss2si_r32_xmmm32, &ScalarSingleToInteger<int, Truncated, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvttss2si_r32_xmmm32, &ScalarSingleToInteger<int, Truncated, VexEncoding>);
+        table.Set(Code.Cvttss2si_r64_xmmm32, &ScalarSingleToInteger<long, Truncated, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvttss2si_r64_xmmm32, &ScalarSingleToInteger<long, Truncated, VexEncoding>);
+        table.Set(Code.Cvtsd2si_r32_xmmm64, &ScalarDoubleToInteger<int, Rounded, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvtsd2si_r32_xmmm64, &ScalarDoubleToInteger<int, Rounded, VexEncoding>);
+        table.Set(Code.Cvtsd2si_r64_xmmm64, &ScalarDoubleToInteger<long, Rounded, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvtsd2si_r64_xmmm64, &ScalarDoubleToInteger<long, Rounded, VexEncoding>);
+        table.Set(Code.Cvttsd2si_r32_xmmm64, &ScalarDoubleToInteger<int, Truncated, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvttsd2si_r32_xmmm64, &ScalarDoubleToInteger<int, Truncated, VexEncoding>);
+        table.Set(Code.Cvttsd2si_r64_xmmm64, &ScalarDoubleToInteger<long, Truncated, LegacyEncoding>);
+        table.Set(Code.VEX_Vcvttsd2si_r64_xmmm64, &ScalarDoubleToInteger<long, Truncated, VexEncoding>);
         table.Set(Code.Cvtss2sd_xmm_xmmm32, &ScalarSingleToDouble);
         table.Set(Code.Cvtsd2ss_xmm_xmmm64, &ScalarDoubleToSingle);
         table.Set(Code.Cvtps2pd_xmm_xmmm64, &PackedSingleToDouble);
@@ -74,11 +83,12 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* ScalarSingleToInteger<T, TTruncate>(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* ScalarSingleToInteger<T, TTruncate, TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where T : unmanaged
         where TTruncate : struct, IChoice
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         uint source = Element<uint>(cpu, i);
         var context = Mxcsr.Begin(cpu.State->Mxcsr);
         long result = SseFloat.SingleToInteger(ref context, TTruncate.Value, sizeof(T) * 8, source);
@@ -87,11 +97,12 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* ScalarDoubleToInteger<T, TTruncate>(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* ScalarDoubleToInteger<T, TTruncate, TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where T : unmanaged
         where TTruncate : struct, IChoice
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         ulong source = Element<ulong>(cpu, i);
         var context = Mxcsr.Begin(cpu.State->Mxcsr);
         long result = SseFloat.DoubleToInteger(ref context, TTruncate.Value, sizeof(T) * 8, source);

@@ -45,10 +45,14 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Rsqrtss_xmm_xmmm32, &ReciprocalRootScalar);
         table.Set(Code.Rsqrtps_xmm_xmmm128, &ReciprocalRootPacked);
 
-        table.Set(Code.Comiss_xmm_xmmm32, &CompareSingle<Signaling>);
-        table.Set(Code.Comisd_xmm_xmmm64, &CompareDouble<Signaling>);
-        table.Set(Code.Ucomiss_xmm_xmmm32, &CompareSingle<Quiet>);
-        table.Set(Code.Ucomisd_xmm_xmmm64, &CompareDouble<Quiet>);
+        table.Set(Code.Comiss_xmm_xmmm32, &CompareSingle<Signaling, LegacyEncoding>);
+        table.Set(Code.VEX_Vcomiss_xmm_xmmm32, &CompareSingle<Signaling, VexEncoding>);
+        table.Set(Code.Comisd_xmm_xmmm64, &CompareDouble<Signaling, LegacyEncoding>);
+        table.Set(Code.VEX_Vcomisd_xmm_xmmm64, &CompareDouble<Signaling, VexEncoding>);
+        table.Set(Code.Ucomiss_xmm_xmmm32, &CompareSingle<Quiet, LegacyEncoding>);
+        table.Set(Code.VEX_Vucomiss_xmm_xmmm32, &CompareSingle<Quiet, VexEncoding>);
+        table.Set(Code.Ucomisd_xmm_xmmm64, &CompareDouble<Quiet, LegacyEncoding>);
+        table.Set(Code.VEX_Vucomisd_xmm_xmmm64, &CompareDouble<Quiet, VexEncoding>);
         table.Set(Code.Cmpss_xmm_xmmm32_imm8, &PredicateScalarSingle);
         table.Set(Code.Cmpsd_xmm_xmmm64_imm8, &PredicateScalarDouble);
         table.Set(Code.Cmpps_xmm_xmmm128_imm8, &PredicatePackedSingle);
@@ -324,10 +328,11 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* CompareSingle<TSignaling>(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* CompareSingle<TSignaling, TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where TSignaling : struct, IChoice
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         uint source = Element<uint>(cpu, i);
         var context = Mxcsr.Begin(cpu.State->Mxcsr);
         var order = SseFloat.Compare(ref context, TSignaling.Value, Low<uint>(cpu, i->Reg0), source);
@@ -336,10 +341,11 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* CompareDouble<TSignaling>(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* CompareDouble<TSignaling, TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where TSignaling : struct, IChoice
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         ulong source = Element<ulong>(cpu, i);
         var context = Mxcsr.Begin(cpu.State->Mxcsr);
         var order = SseFloat.Compare(ref context, TSignaling.Value, Low<ulong>(cpu, i->Reg0), source);

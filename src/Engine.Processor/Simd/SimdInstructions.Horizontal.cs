@@ -81,8 +81,12 @@ internal static unsafe partial class SimdInstructions
     {
         Enter(cpu);
         var second = Source(cpu, i).AsUInt64();
-        var first = Xmm(cpu, i->Reg0).AsUInt64();
-        int immediate = (byte)i->Immediate;
+        Xmm(cpu, i->Reg0) = DotDouble(cpu, Xmm(cpu, i->Reg0).AsUInt64(), second, (byte)i->Immediate);
+        return i + 1;
+    }
+
+    private static Vector128<byte> DotDouble(X86Processor cpu, Vector128<ulong> first, Vector128<ulong> second, byte immediate)
+    {
         var context = Mxcsr.Begin(cpu.State->Mxcsr);
         ulong low = (immediate & 0x10) != 0
             ? SseFloat.Lane<FloatMultiply>(ref context, first.ToScalar(), second.ToScalar()) : 0;
@@ -91,8 +95,7 @@ internal static unsafe partial class SimdInstructions
         Commit(cpu, context);
         ulong sum = SseFloat.Lane<FloatAdd>(ref context, low, high);
         Commit(cpu, context);
-        Xmm(cpu, i->Reg0) = Vector128.Create(sum).AsByte() & Selection.Qwords((byte)(immediate & 3));
-        return i + 1;
+        return Vector128.Create(sum).AsByte() & Selection.Qwords((byte)(immediate & 3));
     }
 
     private static FloatContext RoundingContext(X86Processor cpu, DecodedInstruction* i, out bool quietInexact)

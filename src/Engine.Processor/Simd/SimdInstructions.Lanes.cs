@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Hypervisor.Engine.Processor.Simd;
 using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor;
@@ -9,23 +10,23 @@ internal static unsafe partial class SimdInstructions
 {
     private static void RegisterLanes(InstructionTable.Builder table)
     {
-        table.Set(Code.Pmovmskb_r32_xmm, &ByteMask);
-        table.Set(Code.Pmovmskb_r64_xmm, &ByteMask);
-        table.Set(Code.Movmskps_r32_xmm, &SingleMask);
-        table.Set(Code.Movmskps_r64_xmm, &SingleMask);
-        table.Set(Code.Movmskpd_r32_xmm, &DoubleMask);
-        table.Set(Code.Movmskpd_r64_xmm, &DoubleMask);
+        table.Set(Code.Pmovmskb_r32_xmm, &ByteMask<LegacyEncoding>);
+        table.Set(Code.Pmovmskb_r64_xmm, &ByteMask<LegacyEncoding>);
+        table.Set(Code.Movmskps_r32_xmm, &SingleMask<LegacyEncoding>);
+        table.Set(Code.Movmskps_r64_xmm, &SingleMask<LegacyEncoding>);
+        table.Set(Code.Movmskpd_r32_xmm, &DoubleMask<LegacyEncoding>);
+        table.Set(Code.Movmskpd_r64_xmm, &DoubleMask<LegacyEncoding>);
 
-        table.Set(Code.Pextrw_r32_xmm_imm8, &Extract<ushort>);
-        table.Set(Code.Pextrw_r64_xmm_imm8, &Extract<ushort>);
-        table.Set(Code.Pextrw_r32m16_xmm_imm8, &Extract<ushort>);
-        table.Set(Code.Pextrw_r64m16_xmm_imm8, &Extract<ushort>);
-        table.Set(Code.Pextrb_r32m8_xmm_imm8, &Extract<byte>);
-        table.Set(Code.Pextrb_r64m8_xmm_imm8, &Extract<byte>);
-        table.Set(Code.Pextrd_rm32_xmm_imm8, &Extract<uint>);
-        table.Set(Code.Pextrq_rm64_xmm_imm8, &Extract<ulong>);
-        table.Set(Code.Extractps_rm32_xmm_imm8, &Extract<uint>);
-        table.Set(Code.Extractps_r64m32_xmm_imm8, &Extract<uint>);
+        table.Set(Code.Pextrw_r32_xmm_imm8, &Extract<ushort, LegacyEncoding>);
+        table.Set(Code.Pextrw_r64_xmm_imm8, &Extract<ushort, LegacyEncoding>);
+        table.Set(Code.Pextrw_r32m16_xmm_imm8, &Extract<ushort, LegacyEncoding>);
+        table.Set(Code.Pextrw_r64m16_xmm_imm8, &Extract<ushort, LegacyEncoding>);
+        table.Set(Code.Pextrb_r32m8_xmm_imm8, &Extract<byte, LegacyEncoding>);
+        table.Set(Code.Pextrb_r64m8_xmm_imm8, &Extract<byte, LegacyEncoding>);
+        table.Set(Code.Pextrd_rm32_xmm_imm8, &Extract<uint, LegacyEncoding>);
+        table.Set(Code.Pextrq_rm64_xmm_imm8, &Extract<ulong, LegacyEncoding>);
+        table.Set(Code.Extractps_rm32_xmm_imm8, &Extract<uint, LegacyEncoding>);
+        table.Set(Code.Extractps_r64m32_xmm_imm8, &Extract<uint, LegacyEncoding>);
 
         table.Set(Code.Pinsrw_xmm_r32m16_imm8, &Insert<ushort>);
         table.Set(Code.Pinsrw_xmm_r64m16_imm8, &Insert<ushort>);
@@ -38,34 +39,38 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Pblendvb_xmm_xmmm128, &BlendBytes);
         table.Set(Code.Blendvps_xmm_xmmm128, &BlendSingles);
         table.Set(Code.Blendvpd_xmm_xmmm128, &BlendDoubles);
-        table.Set(Code.Ptest_xmm_xmmm128, &Test);
+        table.Set(Code.Ptest_xmm_xmmm128, &Test<LegacyEncoding>);
     }
 
-    private static DecodedInstruction* ByteMask(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* ByteMask<TEncoding>(X86Processor cpu, DecodedInstruction* i)
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         cpu.Register<ulong>(i->Reg0) = Xmm(cpu, i->Reg1).ExtractMostSignificantBits();
         return i + 1;
     }
 
-    private static DecodedInstruction* SingleMask(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* SingleMask<TEncoding>(X86Processor cpu, DecodedInstruction* i)
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         cpu.Register<ulong>(i->Reg0) = Xmm(cpu, i->Reg1).AsUInt32().ExtractMostSignificantBits();
         return i + 1;
     }
 
-    private static DecodedInstruction* DoubleMask(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* DoubleMask<TEncoding>(X86Processor cpu, DecodedInstruction* i)
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         cpu.Register<ulong>(i->Reg0) = Xmm(cpu, i->Reg1).AsUInt64().ExtractMostSignificantBits();
         return i + 1;
     }
 
-    private static DecodedInstruction* Extract<T>(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* Extract<T, TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where T : unmanaged
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         int lane = (int)i->Immediate & ((16 / sizeof(T)) - 1);
         T value = Unsafe.Add(ref Low<T>(cpu, i->Reg1), lane);
         if (HasMemory(i))
@@ -134,10 +139,11 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* Test(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* Test<TEncoding>(X86Processor cpu, DecodedInstruction* i)
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
-        var source = Source(cpu, i);
+        Enter<TEncoding>(cpu);
+        var source = EncodedSource<TEncoding>(cpu, i);
         var destination = Xmm(cpu, i->Reg0);
         ulong flags = 0;
         if ((source & destination) == Vector128<byte>.Zero)

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using Hypervisor.Engine.Processor.Simd;
 using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor;
@@ -30,8 +31,8 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Movq_xmmm64_xmm, &StoreZeroed);
         table.Set(Code.Movd_xmm_rm32, &LoadGeneral<uint>);
         table.Set(Code.Movq_xmm_rm64, &LoadGeneral<ulong>);
-        table.Set(Code.Movd_rm32_xmm, &StoreGeneral<uint>);
-        table.Set(Code.Movq_rm64_xmm, &StoreGeneral<ulong>);
+        table.Set(Code.Movd_rm32_xmm, &StoreGeneral<uint, LegacyEncoding>);
+        table.Set(Code.Movq_rm64_xmm, &StoreGeneral<ulong, LegacyEncoding>);
 
         table.Set(Code.Movss_xmm_xmmm32, &LoadScalar<uint>);
         table.Set(Code.Movsd_xmm_xmmm64, &LoadScalar<ulong>);
@@ -42,13 +43,13 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Movlpd_xmm_m64, &LoadHalf<LowHalf>);
         table.Set(Code.Movhps_xmm_m64, &LoadHalf<HighHalf>);
         table.Set(Code.Movhpd_xmm_m64, &LoadHalf<HighHalf>);
-        table.Set(Code.Movlps_m64_xmm, &StoreHalf<LowHalf>);
-        table.Set(Code.Movlpd_m64_xmm, &StoreHalf<LowHalf>);
-        table.Set(Code.Movhps_m64_xmm, &StoreHalf<HighHalf>);
-        table.Set(Code.Movhpd_m64_xmm, &StoreHalf<HighHalf>);
+        table.Set(Code.Movlps_m64_xmm, &StoreHalf<LowHalf, LegacyEncoding>);
+        table.Set(Code.Movlpd_m64_xmm, &StoreHalf<LowHalf, LegacyEncoding>);
+        table.Set(Code.Movhps_m64_xmm, &StoreHalf<HighHalf, LegacyEncoding>);
+        table.Set(Code.Movhpd_m64_xmm, &StoreHalf<HighHalf, LegacyEncoding>);
         table.Set(Code.Movhlps_xmm_xmm, &MoveHighToLow);
         table.Set(Code.Movlhps_xmm_xmm, &MoveLowToHigh);
-        table.Set(Code.Maskmovdqu_rDI_xmm_xmm, &MaskedStore);
+        table.Set(Code.Maskmovdqu_rDI_xmm_xmm, &MaskedStore<LegacyEncoding>);
         table.Set(Code.Movnti_m32_r32, &StoreNonTemporal<uint>);
         table.Set(Code.Movnti_m64_r64, &StoreNonTemporal<ulong>);
         for (var code = Code.Lfence_E9; code <= Code.Lfence_EF; code++)
@@ -160,10 +161,11 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* StoreGeneral<T>(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* StoreGeneral<T, TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where T : unmanaged
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         T value = Low<T>(cpu, i->Reg1);
         if (HasMemory(i))
         {
@@ -221,10 +223,11 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* StoreHalf<THalf>(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* StoreHalf<THalf, TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where THalf : struct, IHalf
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         cpu.WriteOperand(i, Xmm(cpu, i->Reg1).AsUInt64().GetElement(THalf.Index));
         return i + 1;
     }
@@ -260,9 +263,10 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* MaskedStore(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* MaskedStore<TEncoding>(X86Processor cpu, DecodedInstruction* i)
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         var data = Xmm(cpu, i->Reg1);
         StoreBytes(cpu, i, (byte*)&data, Xmm(cpu, i->Reg2).ExtractMostSignificantBits());
         return i + 1;

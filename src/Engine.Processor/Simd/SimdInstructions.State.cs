@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Processor.FloatingPoint;
+using Hypervisor.Engine.Processor.Simd;
 using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor;
@@ -8,8 +9,10 @@ internal static unsafe partial class SimdInstructions
 {
     private static void RegisterState(InstructionTable.Builder table)
     {
-        table.Set(Code.Ldmxcsr_m32, &LoadMxcsr);
-        table.Set(Code.Stmxcsr_m32, &StoreMxcsr);
+        table.Set(Code.Ldmxcsr_m32, &LoadMxcsr<LegacyEncoding>);
+        table.Set(Code.VEX_Vldmxcsr_m32, &LoadMxcsr<VexEncoding>);
+        table.Set(Code.Stmxcsr_m32, &StoreMxcsr<LegacyEncoding>);
+        table.Set(Code.VEX_Vstmxcsr_m32, &StoreMxcsr<VexEncoding>);
         table.Set(Code.Fxsave_m512byte, &FxSave);
         table.Set(Code.Fxsave64_m512byte, &FxSave);
         table.Set(Code.Fxrstor_m512byte, &FxRestore);
@@ -28,9 +31,10 @@ internal static unsafe partial class SimdInstructions
         is Code.Fxsave64_m512byte or Code.Fxrstor64_m512byte or Code.Xsave64_mem or Code.Xrstor64_mem
         or Code.Xsaveopt64_mem or Code.Xsavec64_mem;
 
-    private static DecodedInstruction* LoadMxcsr(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* LoadMxcsr<TEncoding>(X86Processor cpu, DecodedInstruction* i)
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         uint value = cpu.ReadOperand<uint>(i);
         if ((value & ~Mxcsr.Valid) != 0)
         {
@@ -41,9 +45,10 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* StoreMxcsr(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* StoreMxcsr<TEncoding>(X86Processor cpu, DecodedInstruction* i)
+        where TEncoding : struct, IVectorEncoding
     {
-        Enter(cpu);
+        Enter<TEncoding>(cpu);
         cpu.WriteOperand(i, cpu.State->Mxcsr);
         return i + 1;
     }

@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 
 namespace Hypervisor.Engine.Processor;
 
-/// <summary>MMX and SSE to SSE4.2, and the instructions that save and load their state.</summary>
+/// <summary>MMX, SSE to SSE4.2 and AVX, and the instructions that save and load their state.</summary>
 internal static unsafe partial class SimdInstructions
 {
     private const ulong VectorAlignment = 15;
@@ -18,6 +18,7 @@ internal static unsafe partial class SimdInstructions
         RegisterMmx(table);
         RegisterStrings(table);
         RegisterState(table);
+        RegisterVex(table);
     }
 
     /// <summary>Raises what keeps an SSE instruction from running (SDM vol. 3A, 15.1: CR0.EM, CR4.OSFXSR, CR0.TS).</summary>

@@ -13,6 +13,8 @@ internal readonly struct Shufps : IVectorImmediate
 
 internal readonly struct Shufpd : IVectorImmediate
 {
+    public static byte Upper(byte immediate) => (byte)(immediate >> 2);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply(V a, V b, byte immediate) => Vector128.Create(a.AsUInt64().GetElement(immediate & 1), b.AsUInt64().GetElement((immediate >> 1) & 1)).AsByte();
 }
@@ -43,12 +45,16 @@ internal readonly struct Pblendw : IVectorImmediate
 
 internal readonly struct Blendps : IVectorImmediate
 {
+    public static byte Upper(byte immediate) => (byte)(immediate >> 4);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply(V a, V b, byte immediate) => Vector128.ConditionalSelect(Selection.Dwords(immediate), b, a);
 }
 
 internal readonly struct Blendpd : IVectorImmediate
 {
+    public static byte Upper(byte immediate) => (byte)(immediate >> 2);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply(V a, V b, byte immediate) => Vector128.ConditionalSelect(Selection.Qwords(immediate), b, a);
 }
@@ -64,6 +70,8 @@ internal readonly struct Palignr : IVectorImmediate
 /// <summary>Eight sums of absolute differences of four bytes each, at sliding offsets.</summary>
 internal readonly struct Mpsadbw : IVectorImmediate
 {
+    public static byte Upper(byte immediate) => (byte)(immediate >> 3);
+
     public static V Apply(V a, V b, byte immediate)
     {
         int blockA = (immediate & 4) != 0 ? 4 : 0;

@@ -29,7 +29,7 @@ internal sealed partial class CaseGenerator
         switch (kind)
         {
             case OpCodeOperandKind.r8_or_mem or OpCodeOperandKind.r16_or_mem or OpCodeOperandKind.r32_or_mem
-                or OpCodeOperandKind.r64_or_mem or OpCodeOperandKind.xmm_or_mem or OpCodeOperandKind.mm_or_mem
+                or OpCodeOperandKind.r64_or_mem or OpCodeOperandKind.xmm_or_mem or OpCodeOperandKind.mm_or_mem or OpCodeOperandKind.ymm_or_mem
                 when _random.Next(2) == 0:
             case OpCodeOperandKind.mem:
                 memory = true;
@@ -66,8 +66,15 @@ internal sealed partial class CaseGenerator
             case OpCodeOperandKind.r64_reg or OpCodeOperandKind.r64_or_mem or OpCodeOperandKind.r64_opcode or OpCodeOperandKind.r64_rm
                 or OpCodeOperandKind.r64_vvvv:
                 return SetRegister(ref instruction, at, Register.RAX + _random.Next(16));
-            case OpCodeOperandKind.xmm_reg or OpCodeOperandKind.xmm_or_mem or OpCodeOperandKind.xmm_rm:
+            case OpCodeOperandKind.xmm_reg or OpCodeOperandKind.xmm_or_mem or OpCodeOperandKind.xmm_rm or OpCodeOperandKind.xmm_vvvv
+                or OpCodeOperandKind.xmm_is4:
                 return SetRegister(ref instruction, at, Register.XMM0 + _random.Next(16));
+            case OpCodeOperandKind.ymm_reg or OpCodeOperandKind.ymm_or_mem or OpCodeOperandKind.ymm_rm or OpCodeOperandKind.ymm_vvvv
+                or OpCodeOperandKind.ymm_is4:
+                return SetRegister(ref instruction, at, Register.YMM0 + _random.Next(16));
+            case OpCodeOperandKind.mem_vsib32x or OpCodeOperandKind.mem_vsib64x or OpCodeOperandKind.mem_vsib32y
+                or OpCodeOperandKind.mem_vsib64y:
+                return TryGather(ref instruction, at, kind);
             case OpCodeOperandKind.mm_reg or OpCodeOperandKind.mm_or_mem or OpCodeOperandKind.mm_rm:
                 return SetRegister(ref instruction, at, Register.MM0 + _random.Next(8));
             case OpCodeOperandKind.seg_rSI:

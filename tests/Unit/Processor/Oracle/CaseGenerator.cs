@@ -18,6 +18,7 @@ internal sealed partial class CaseGenerator
     private readonly Random _random;
     private readonly InstructionInfoFactory _information = new();
     private readonly Dictionary<Register, ulong> _pinned = [];
+    private readonly Dictionary<int, byte[]> _pinnedVectors = [];
     private readonly HashSet<Register> _narrowPointers = [];
     private readonly HashSet<Register> _written = [];
     private readonly List<byte> _code = [];
@@ -229,6 +230,13 @@ internal sealed partial class CaseGenerator
 
         state.Rflags = 0x202 | (OperandValues.Bits(_random) & ArithmeticFlags) | (_random.Next(4) == 0 ? 0x400ul : 0);
         MakeFx(new Span<byte>(state.Fx, 512));
+        MakeUpper(new Span<byte>(state.Upper, 256));
+        foreach (var (number, value) in _pinnedVectors)
+        {
+            value.AsSpan(0, 16).CopyTo(new Span<byte>(state.Fx + 160 + (16 * number), 16));
+            value.AsSpan(16, 16).CopyTo(new Span<byte>(state.Upper + (16 * number), 16));
+        }
+
         return state;
     }
 
@@ -276,6 +284,19 @@ internal sealed partial class CaseGenerator
         for (int n = 0; n < 16; n++)
         {
             OperandValues.Vector(_random, fx.Slice(160 + (16 * n), 16));
+        }
+    }
+
+    private void MakeUpper(Span<byte> upper)
+    {
+        if (_random.Next(8) == 0)
+        {
+            return;
+        }
+
+        for (int n = 0; n < 16; n++)
+        {
+            OperandValues.Vector(_random, upper.Slice(16 * n, 16));
         }
     }
 

@@ -1,3 +1,4 @@
+using Hypervisor.Engine.Processor;
 using Iced.Intel;
 
 namespace Hypervisor.Tests.Unit.Processor.Oracle;
@@ -19,9 +20,6 @@ internal static class InstructionSets
         // Port and debug registers of the host are closed in other ways than the guest's.
         Mnemonic.In, Mnemonic.Out, Mnemonic.Insb, Mnemonic.Insw, Mnemonic.Insd, Mnemonic.Outsb, Mnemonic.Outsw, Mnemonic.Outsd,
 
-        // Approximations that every maker does in its own way.
-        Mnemonic.Rcpps, Mnemonic.Rcpss, Mnemonic.Rsqrtps, Mnemonic.Rsqrtss,
-
         // Images with pointers to the last x87 instruction, which makers save at different times.
         Mnemonic.Fxsave, Mnemonic.Fxsave64, Mnemonic.Fxrstor, Mnemonic.Fxrstor64,
 
@@ -33,13 +31,18 @@ internal static class InstructionSets
     [
         CpuidFeature.INTEL8086, CpuidFeature.INTEL186, CpuidFeature.INTEL286, CpuidFeature.INTEL386, CpuidFeature.INTEL486,
         CpuidFeature.X64, CpuidFeature.CMOV, CpuidFeature.ADX, CpuidFeature.POPCNT,
-        CpuidFeature.MOVBE, CpuidFeature.CX8, CpuidFeature.CMPXCHG16B,
+        CpuidFeature.MOVBE, CpuidFeature.CX8, CpuidFeature.CMPXCHG16B, CpuidFeature.BMI1, CpuidFeature.BMI2, CpuidFeature.LZCNT,
     ];
 
     private static readonly CpuidFeature[] VectorFeatures =
     [
         CpuidFeature.MMX, CpuidFeature.SSE, CpuidFeature.SSE2, CpuidFeature.SSE3, CpuidFeature.SSSE3, CpuidFeature.SSE4_1,
         CpuidFeature.SSE4_2, CpuidFeature.AES, CpuidFeature.PCLMULQDQ,
+    ];
+
+    private static readonly CpuidFeature[] AvxFeatures =
+    [
+        CpuidFeature.AVX, CpuidFeature.AVX2, CpuidFeature.FMA, CpuidFeature.F16C,
     ];
 
     private static readonly CpuidFeature[] X87Features =
@@ -58,6 +61,9 @@ internal static class InstructionSets
 
     public static Code[] Vector { get; } = Select(VectorFeatures, code => code is not (Code.Crc32_r32_rm8 or Code.Ldmxcsr_m32));
 
+    /// <summary>AVX, AVX2, FMA and F16C: the VEX-encoded vector instructions.</summary>
+    public static Code[] Avx { get; } = Select(AvxFeatures, code => code is not Code.VEX_Vldmxcsr_m32);
+
     public static Code[] X87 { get; } = Select(X87Features, code => !Transcendental.Contains(code.Mnemonic())
         && !code.ToString().StartsWith("Cyrix", StringComparison.Ordinal)
         && !code.ToString().StartsWith("Fstenv", StringComparison.Ordinal)
@@ -73,10 +79,13 @@ internal static class InstructionSets
             var form = code.ToOpCode();
             var needed = code.CpuidFeatures();
             return form.Mode64 && form.Encoding is EncodingKind.Legacy or EncodingKind.VEX && needed.Length > 0
-                && form.IsInstruction && needed.Any(features.Contains) && !needed.Contains(CpuidFeature.AVX)
-                && !Excluded.Contains(code.Mnemonic()) && !form.IsPrivileged && accepts(code) && form.Fwait == false;
+                && form.IsInstruction && needed.Any(features.Contains) && (features == AvxFeatures) == (form.Encoding == EncodingKind.VEX && UsesVectors(code))
+                && InstructionTable.IsKnown(code) && HostProcessor.Executes(code) && !Excluded.Contains(code.Mnemonic()) && !form.IsPrivileged && accepts(code) && form.Fwait == false;
         }),
     ];
+
+    // All of VEX but the instructions on general registers.
+    private static bool UsesVectors(Code code) => !code.CpuidFeatures().Any(IntegerFeatures.Contains);
 
     private static bool UsesSystemRegister(Code code)
     {

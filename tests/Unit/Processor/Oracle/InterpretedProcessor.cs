@@ -85,6 +85,11 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
             registers->Mxcsr = *(uint*)(fx + ExtendedState.MxcsrOffset);
         }
 
+        fixed (byte* upper = state.Upper)
+        {
+            ExtendedState.LoadUpper(registers, upper, 16);
+        }
+
         var reason = _cpu.Run();
         ulong rip = registers->Rip;
         if (reason != StopReason.Requested || rip < Handlers || rip >= Handlers + 4096)
@@ -118,6 +123,11 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
             ExtendedState.StoreX87(registers, fx, wide: true);
             ExtendedState.StoreXmm(registers, fx, 16);
             ExtendedState.StoreMxcsr(registers, fx);
+        }
+
+        fixed (byte* upper = state.Upper)
+        {
+            ExtendedState.StoreUpper(registers, upper, 16);
         }
     }
 

@@ -19,4 +19,7 @@ internal unsafe struct MachineState
 
     /// <summary>An FXSAVE image.</summary>
     public fixed byte Fx[512];
+
+    /// <summary>The upper halves of YMM0 to YMM15; left alone where the host has no AVX.</summary>
+    public fixed byte Upper[256];
 }

@@ -19,8 +19,14 @@ internal sealed unsafe class NativeProcessor : IDisposable
     private const ulong BlockMask = OracleLayout.Context + 0xD0;
     private const ulong HostMxcsr = OracleLayout.Context + 0xD8;
     private const ulong Saved = OracleLayout.Context + 0x100;
-    private const ulong Fx = OracleLayout.Context + 0x200;
     private const ulong Previous = OracleLayout.Context + 0x400;
+
+    // An XSAVE image in the standard format: the FXSAVE image, a header, the upper halves of the YMM registers.
+    private const ulong Fx = OracleLayout.Context + 0x500;
+    private const ulong Header = Fx + 512;
+    private const ulong Upper = Fx + 576;
+    private const int StandardBytes = 576 + 256;
+    private const int Components = 7;
 
     // ucontext_t of Linux on x86-64: 23 general registers from 40, then the pointer to the FXSAVE image.
     private const int ContextRegisters = 40, ContextFpu = 224, RegisterCount = 23;
@@ -96,6 +102,13 @@ internal sealed unsafe class NativeProcessor : IDisposable
             ((byte*)Fx)[n] = state.Fx[n];
         }
 
+        new Span<byte>((void*)Header, 64).Clear();
+        *(ulong*)Header = Components;
+        for (int n = 0; n < 256; n++)
+        {
+            ((byte*)Upper)[n] = state.Upper[n];
+        }
+
         _entry();
 
         ulong* saved = (ulong*)Saved;
@@ -113,6 +126,11 @@ internal sealed unsafe class NativeProcessor : IDisposable
         for (int n = 0; n < 512; n++)
         {
             state.Fx[n] = ((byte*)Fx)[n];
+        }
+
+        for (int n = 0; HostProcessor.HasAvx && n < 256; n++)
+        {
+            state.Upper[n] = ((byte*)Upper)[n];
         }
     }
 
@@ -149,7 +167,17 @@ internal sealed unsafe class NativeProcessor : IDisposable
         a.syscall();
         a.mov(At(HostStack), rsp);
         a.stmxcsr(__dword_ptr[(long)HostMxcsr]);
-        a.fxrstor64(__[(long)Fx]);
+        if (HostProcessor.HasAvx)
+        {
+            a.mov(eax, Components);
+            a.xor(edx, edx);
+            a.xrstor64(__[(long)Fx]);
+        }
+        else
+        {
+            a.fxrstor64(__[(long)Fx]);
+        }
+
         a.mov(rax, __qword_ptr.fs[0]);
         a.mov(At(Thread), rax);
         a.push(At(Flags));
@@ -174,8 +202,24 @@ internal sealed unsafe class NativeProcessor : IDisposable
         a.pop(At(Flags));
         a.push(0x202);
         a.popfq();
-        a.fxsave64(__[(long)Fx]);
+        if (HostProcessor.HasAvx)
+        {
+            a.mov(eax, Components);
+            a.xor(edx, edx);
+            a.xsave64(__[(long)Fx]);
+        }
+        else
+        {
+            a.fxsave64(__[(long)Fx]);
+        }
+
         a.Label(ref faultExit);
+        if (HostProcessor.HasAvx)
+        {
+            // The runtime expects the upper halves clean.
+            a.vzeroupper();
+        }
+
         a.mov(At(Thread), 0);
         a.fninit();
         a.ldmxcsr(__dword_ptr[(long)HostMxcsr]);
@@ -208,7 +252,7 @@ internal sealed unsafe class NativeProcessor : IDisposable
         a.rep.movsq();
         a.mov(rsi, __qword_ptr[rdx + ContextFpu]);
         a.mov(edi, (uint)Fx);
-        a.mov(ecx, 64);
+        a.mov(ecx, (HostProcessor.HasAvx ? StandardBytes : 512) / 8);
         a.rep.movsq();
         a.lea(rax, __[faultExit]);
         a.mov(__qword_ptr[rdx + ContextRegisters + (8 * SavedRip)], rax);

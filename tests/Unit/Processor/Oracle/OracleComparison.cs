@@ -34,6 +34,12 @@ internal static unsafe class OracleComparison
         ulong mask = ComparedFlags & ~(expected.Vector < 0 ? test.UndefinedFlags : test.EverUndefinedFlags);
         Compare(differences, "rflags", expected.Rflags & mask, actual.Rflags & mask);
         CompareFx(differences, new ReadOnlySpan<byte>(expected.Fx, 512), new ReadOnlySpan<byte>(actual.Fx, 512));
+        for (int n = 0; HostProcessor.HasAvx && n < 16; n++)
+        {
+            CompareBytes(
+                differences, $"ymm{n} upper", new ReadOnlySpan<byte>(expected.Upper + (16 * n), 16), new ReadOnlySpan<byte>(actual.Upper + (16 * n), 16));
+        }
+
         if (test.IgnoredData >= 0)
         {
             native.Data.Slice(test.IgnoredData, sizeof(uint)).Clear();
@@ -117,7 +123,8 @@ internal static unsafe class OracleComparison
         var registers = Enumerable.Range(0, 16).Select(n => $"{Names[n]}={general[n]:x}");
         var fx = new ReadOnlySpan<byte>(initial.Fx, 512).ToArray();
         var st = Enumerable.Range(0, 8).Select(n => $"st{n}={Number(fx.AsSpan(StAt + (16 * n), 10))}");
-        var xmm = Enumerable.Range(0, 16).Select(n => $"xmm{n}={Number(fx.AsSpan(XmmAt + (16 * n), 16))}");
+        var upper = new ReadOnlySpan<byte>(initial.Upper, 256).ToArray();
+        var xmm = Enumerable.Range(0, 16).Select(n => $"ymm{n}={Number(upper.AsSpan(16 * n, 16))}:{Number(fx.AsSpan(XmmAt + (16 * n), 16))}");
         return $"{test.Text()}{string.Join('\n', differences)}\n  from {string.Join(' ', registers)} rflags={flags:x}"
             + $" fcw={Word(fx, 0):x} fsw={Word(fx, 2):x} ftw={fx[4]:x} mxcsr={Word(fx, MxcsrAt):x}"
             + $"\n  {string.Join(' ', st)}\n  {string.Join(' ', xmm)}\n";

@@ -20,6 +20,9 @@ public sealed class OracleTests
     public void Vector_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.Vector);
 
     [OracleFact]
+    public void Avx_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.Avx);
+
+    [OracleFact]
     public void X87_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.X87);
 
     [OracleFact]
@@ -94,10 +97,11 @@ public sealed class OracleTests
         {
             string[] names = wanted.Split(',');
             codes = [.. codes.Where(code => names.Any(name => code.ToString().StartsWith(name, StringComparison.OrdinalIgnoreCase)))];
-            if (codes.Length == 0)
-            {
-                return;
-            }
+        }
+
+        if (codes.Length == 0)
+        {
+            return;
         }
 
         using var native = new NativeProcessor();

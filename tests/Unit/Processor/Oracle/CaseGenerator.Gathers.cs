@@ -1,0 +1,60 @@
+using System.Buffers.Binary;
+using Iced.Intel;
+
+namespace Hypervisor.Tests.Unit.Processor.Oracle;
+
+// Operands with a vector of indices.
+internal sealed partial class CaseGenerator
+{
+    private const int GatherReach = 32;
+
+    // The index register's contents are chosen: elements in the scratch memory, now and then one that is not.
+    private bool TryGather(ref Instruction instruction, int at, OpCodeOperandKind kind)
+    {
+        SetKind(ref instruction, at, OpKind.Memory);
+        int number = _random.Next(16);
+        if (_pinnedVectors.ContainsKey(number) || _written.Contains(Register.ZMM0 + number))
+        {
+            return false;
+        }
+
+        var basis = Register.RAX + _random.Next(16);
+        long displacement = _random.Next(3) switch
+        {
+            0 => 0,
+            1 => _random.Next(-128, 128),
+            _ => _random.Next(-0x10_0000, 0x10_0000),
+        };
+        ulong target = OracleLayout.Data + (ulong)_random.Next(RedZone, OracleLayout.DataBytes - RedZone);
+        if (!TryPin(basis, target - (ulong)displacement))
+        {
+            return false;
+        }
+
+        int scale = 1 << _random.Next(4);
+        bool wide = kind is OpCodeOperandKind.mem_vsib32y or OpCodeOperandKind.mem_vsib64y;
+        bool quads = kind is OpCodeOperandKind.mem_vsib64x or OpCodeOperandKind.mem_vsib64y;
+        byte[] indices = new byte[32];
+        bool strays = _random.Next(4) == 0;
+        for (int element = 0; element < (quads ? 4 : 8); element++)
+        {
+            int index = strays && _random.Next(4) == 0 ? _random.Next(-0x8_0000, 0x8_0000) : _random.Next(-GatherReach, GatherReach);
+            if (quads)
+            {
+                BinaryPrimitives.WriteInt64LittleEndian(indices.AsSpan(8 * element), index);
+            }
+            else
+            {
+                BinaryPrimitives.WriteInt32LittleEndian(indices.AsSpan(4 * element), index);
+            }
+        }
+
+        _pinnedVectors[number] = indices;
+        instruction.MemoryBase = basis;
+        instruction.MemoryIndex = (wide ? Register.YMM0 : Register.XMM0) + number;
+        instruction.MemoryIndexScale = scale;
+        instruction.MemoryDisplacement64 = (ulong)displacement;
+        instruction.MemoryDisplSize = displacement == 0 ? 0 : displacement is >= -128 and <= 127 ? 1 : 8;
+        return true;
+    }
+}
