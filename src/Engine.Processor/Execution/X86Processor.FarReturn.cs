@@ -25,12 +25,14 @@ public sealed unsafe partial class X86Processor
         ushort selector = (ushort)PeekStack(1, size);
         if (IsRealOrVirtual8086)
         {
+            if (rip > State->Segments[(int)SegmentName.Cs].Limit)
+            {
+                RaiseGeneralProtection();
+            }
+
             SetStackPointer(State->Gpr[4] + (ulong)(2 * size) + release);
-            ref SegmentState cs = ref State->Segments[(int)SegmentName.Cs];
-            cs.Selector = selector;
-            cs.Base = (ulong)selector << 4;
-            State->Rip = size == 2 ? (ushort)rip : rip;
-            DeriveMode();
+            LoadRealCode(selector);
+            State->Rip = rip;
             return;
         }
 
@@ -75,7 +77,8 @@ public sealed unsafe partial class X86Processor
 
     private void InterruptReturnReal(int size)
     {
-        if (IsVirtual8086 && ((State->SystemFlags >> 12) & 3) != 3)
+        bool limited = IsVirtual8086Limited;
+        if (limited && ((State->Cr4 & Cr4Vme) == 0 || size != 2))
         {
             RaiseGeneralProtection();
         }
@@ -83,14 +86,31 @@ public sealed unsafe partial class X86Processor
         ulong rip = PeekStack(0, size);
         ushort selector = (ushort)PeekStack(1, size);
         ulong flags = PeekStack(2, size);
+        if (limited)
+        {
+            CheckVirtualFlags(flags);
+        }
+
+        if (rip > State->Segments[(int)SegmentName.Cs].Limit)
+        {
+            RaiseGeneralProtection();
+        }
+
         SetStackPointer(State->Gpr[4] + (ulong)(3 * size));
-        ref SegmentState cs = ref State->Segments[(int)SegmentName.Cs];
-        cs.Selector = selector;
-        cs.Base = (ulong)selector << 4;
-        State->Rip = size == 2 ? (ushort)rip : rip;
-        ulong kept = Rflags.Virtual8086 | Rflags.VirtualInterrupt | Rflags.VirtualInterruptPending
-            | (IsVirtual8086 ? Rflags.IoPrivilege : 0);
-        LoadFlags(flags, size, kept);
+        LoadRealCode(selector);
+        State->Rip = rip;
+        if (limited)
+        {
+            LoadVirtualFlags(flags);
+        }
+        else
+        {
+            LoadFlags(
+                flags,
+                size,
+                Rflags.Virtual8086 | Rflags.VirtualInterrupt | Rflags.VirtualInterruptPending | (IsVirtual8086 ? Rflags.IoPrivilege : 0));
+        }
+
         DeriveMode();
     }
 
@@ -147,8 +167,8 @@ public sealed unsafe partial class X86Processor
     {
         if ((State->SystemFlags & Rflags.NestedTask) != 0)
         {
-            // Returns to a task of the task-switching kind, which this processor does not offer.
-            RaiseGeneralProtection();
+            ReturnToTask(NextRip(State->Current));
+            return;
         }
 
         ulong rip = PeekStack(0, size);
@@ -182,6 +202,11 @@ public sealed unsafe partial class X86Processor
 
     private void ReturnToVirtual8086(ulong rip, ushort selector, ulong flags)
     {
+        if (rip > 0xFFFF)
+        {
+            RaiseGeneralProtection();
+        }
+
         ulong sp = PeekStack(3, 4);
         ushort* selectors = stackalloc ushort[6];
         selectors[(int)SegmentName.Cs] = selector;
@@ -192,17 +217,11 @@ public sealed unsafe partial class X86Processor
         selectors[(int)SegmentName.Gs] = (ushort)PeekStack(8, 4);
         for (int n = 0; n < 6; n++)
         {
-            State->Segments[n] = new SegmentState
-            {
-                Selector = selectors[n],
-                Base = (ulong)selectors[n] << 4,
-                Limit = 0xFFFF,
-                Attributes = n == (int)SegmentName.Cs ? 0xFBu : 0xF3u,
-            };
+            State->Segments[n] = Virtual8086Segment((SegmentName)n, selectors[n]);
         }
 
         State->Gpr[4] = (uint)sp;
-        State->Rip = (ushort)rip;
+        State->Rip = rip;
         SetRflags(flags & Rflags.All);
         DeriveMode();
     }
@@ -244,7 +263,8 @@ public sealed unsafe partial class X86Processor
         int rpl = selector & 3;
         bool conforming = (attributes & SegmentState.Conforming) != 0;
         const uint wanted = SegmentState.NonSystem | SegmentState.Code;
-        if ((attributes & wanted) != wanted || rpl < State->Cpl || (conforming ? code.Dpl > rpl : code.Dpl != rpl))
+        if ((attributes & wanted) != wanted || rpl < State->Cpl || (conforming ? code.Dpl > rpl : code.Dpl != rpl)
+            || (_isLongMode && (attributes & (SegmentState.Long | SegmentState.Big)) == (SegmentState.Long | SegmentState.Big)))
         {
             Raise(Vector.GeneralProtection, error);
         }

@@ -11,47 +11,56 @@ internal enum DeliveryKind
     External,
     /// <summary>INT n, INT3, INTO: gate DPL is checked.</summary>
     Software,
+    /// <summary>INT1: an instruction, but without that check.</summary>
+    PrivilegedSoftware,
 }
 
 // Delivery of exceptions and interrupts (Intel SDM vol. 3A, chapter 6). Everything that can fault happens before registers change.
 public sealed unsafe partial class X86Processor
 {
     /// <summary>INT n and its kin: the return address is the next instruction.</summary>
-    internal DecodedInstruction* SoftwareInterrupt(DecodedInstruction* i, int vector)
+    internal DecodedInstruction* SoftwareInterrupt(DecodedInstruction* i, int vector, DeliveryKind kind = DeliveryKind.Software)
     {
-        if (IsVirtual8086 && ((State->SystemFlags >> 12) & 3) != 3 && i->Code == Iced.Intel.Code.Int_imm8)
+        if (IsVirtual8086 && i->Code == Iced.Intel.Code.Int_imm8 && TryInterruptVirtual8086(vector, NextRip(i)))
         {
-            RaiseGeneralProtection();
+            State->Retired += i->Ordinal;
+            return null;
         }
 
         State->Rip = NextRip(i);
-        Deliver(vector, DeliveryKind.Software, null);
+        Deliver(vector, kind, null);
         State->Retired += i->Ordinal;
         return null;
     }
 
     private void Deliver(int vector, DeliveryKind kind, uint? errorCode)
     {
+        // RF lets the instruction pass that is returned to: faults set it in the image, for instruction breakpoints the handler does
+        // (vol. 3A, 18.3.1.1). Behind an instruction it is clear, but for a repeated one that is interrupted.
+        ulong flags = GetRflags() & (kind == DeliveryKind.External ? ulong.MaxValue : ~Rflags.Resume);
+        flags |= kind == DeliveryKind.Fault && vector != (int)Vector.Debug ? Rflags.Resume : 0;
         if (!IsProtected)
         {
-            DeliverReal(vector);
+            DeliverReal(vector, flags);
         }
         else if (_isLongMode)
         {
-            DeliverLong(vector, kind, errorCode);
+            DeliverLong(vector, kind, flags, errorCode);
         }
         else
         {
-            DeliverProtected(vector, kind, errorCode);
+            DeliverProtected(vector, kind, flags, errorCode);
         }
 
-        if (kind == DeliveryKind.Fault)
+        // Every handler starts with TF clear: INT n is not stepped over but left behind (vol. 3A, 18.3.1.4).
+        _stepArmed = false;
+        if (vector == (int)Vector.Debug)
         {
-            _stepArmed = false;
+            State->Debug[7] &= ~Dr7GeneralDetect;
         }
     }
 
-    private void DeliverReal(int vector)
+    private void DeliverReal(int vector, ulong flags)
     {
         ulong at = (ulong)vector * 4;
         if (at + 3 > State->IdtLimit)
@@ -62,25 +71,28 @@ public sealed unsafe partial class X86Processor
         uint target = ReadSystem<uint>(State->IdtBase + at);
         ulong sp = State->Gpr[4];
         ref SegmentState ss = ref State->Segments[(int)SegmentName.Ss];
-        PushReal(ref ss, ref sp, (ushort)GetRflags());
+        PushReal(ref ss, ref sp, (ushort)flags);
         PushReal(ref ss, ref sp, State->Segments[(int)SegmentName.Cs].Selector);
         PushReal(ref ss, ref sp, (ushort)State->Rip);
         State->Gpr[4] = (State->Gpr[4] & ~0xFFFFul) | (sp & 0xFFFF);
-        ref SegmentState cs = ref State->Segments[(int)SegmentName.Cs];
-        cs.Selector = (ushort)(target >> 16);
-        cs.Base = (target >> 16) << 4;
         State->Rip = (ushort)target;
         SetSystemFlags(State->SystemFlags & ~(Rflags.Interrupt | Rflags.Trap | Rflags.AlignmentCheck | Rflags.Resume));
-        DeriveMode();
+        LoadRealCode((ushort)(target >> 16));
     }
 
     private void PushReal(ref SegmentState ss, ref ulong sp, ushort value)
     {
         sp = (sp - 2) & 0xFFFF;
+        if (sp + 1 > ss.Limit || sp == 0xFFFF)
+        {
+            // A word at FFFFh has no room (vol. 3A, 22.37); on the way to a handler it ends in a shutdown.
+            Raise(Vector.StackFault, 0);
+        }
+
         WriteSystem(ss.Base + sp, value);
     }
 
-    private void DeliverLong(int vector, DeliveryKind kind, uint? errorCode)
+    private void DeliverLong(int vector, DeliveryKind kind, ulong flags, uint? errorCode)
     {
         uint external = kind == DeliveryKind.Software ? 0u : 1u;
         uint gateError = ((uint)vector * 8) | 2 | external;
@@ -116,8 +128,13 @@ public sealed unsafe partial class X86Processor
         ulong rsp = ist != 0 ? ReadTaskStack64(36 + ((uint)(ist - 1) * 8), external)
             : newCpl < cpl ? ReadTaskStack64(4 + ((uint)newCpl * 8), external)
             : State->Gpr[4];
-        ulong flags = GetRflags() | (kind == DeliveryKind.Fault ? Rflags.Resume : 0);
         ulong target = ((low >> 48) << 16) | (low & 0xFFFF) | (high << 32);
+        if (!IsCanonical(target))
+        {
+            Raise(Vector.GeneralProtection, external);
+        }
+
+        MarkAccessed(ref code);
         ulong stack = rsp & ~15ul;
         EnterSupervisorAt(newCpl);
         PushLong(ref stack, State->Segments[(int)SegmentName.Ss].Selector);
@@ -135,18 +152,13 @@ public sealed unsafe partial class X86Processor
         State->Rip = target;
         if (newCpl < cpl)
         {
-            // A null SS with the new privilege (vol. 3A, 6.14.4).
-            State->Segments[(int)SegmentName.Ss] = new SegmentState
-            {
-                Selector = (ushort)newCpl,
-                Attributes = SegmentState.Unusable | ((uint)newCpl << 5),
-            };
+            State->Segments[(int)SegmentName.Ss] = NullStack(newCpl);
         }
 
         EnterHandler(code, newCpl, (type & 1) == 0);
     }
 
-    private void DeliverProtected(int vector, DeliveryKind kind, uint? errorCode)
+    private void DeliverProtected(int vector, DeliveryKind kind, ulong flags, uint? errorCode)
     {
         uint external = kind == DeliveryKind.Software ? 0u : 1u;
         uint gateError = ((uint)vector * 8) | 2 | external;
@@ -158,7 +170,7 @@ public sealed unsafe partial class X86Processor
 
         ulong gate = ReadSystem<ulong>(State->IdtBase + at);
         int type = (int)(gate >> 40) & 0x1F;
-        if (type is not (6 or 7 or 0xE or 0xF) || (kind == DeliveryKind.Software && ((int)(gate >> 45) & 3) < State->Cpl))
+        if (type is not (TaskGate or 6 or 7 or 0xE or 0xF) || (kind == DeliveryKind.Software && ((int)(gate >> 45) & 3) < State->Cpl))
         {
             Raise(Vector.GeneralProtection, gateError);
         }
@@ -170,6 +182,12 @@ public sealed unsafe partial class X86Processor
 
         bool wide = type >= 0xE;
         ushort selector = (ushort)(gate >> 16);
+        if (type == TaskGate)
+        {
+            InterruptToTask(selector, flags, errorCode, external);
+            return;
+        }
+
         SegmentState code = ReadInterruptCode(selector, external);
         int cpl = State->Cpl;
         bool virtual8086 = IsVirtual8086;
@@ -181,13 +199,26 @@ public sealed unsafe partial class X86Processor
 
         SegmentState ss = State->Segments[(int)SegmentName.Ss];
         ulong sp = State->Gpr[4];
+        uint stackError = external;
         if (newCpl < cpl)
         {
             (ss, sp) = ReadTaskStack32(newCpl, external);
+            stackError |= ss.Selector & 0xFFFCu;
         }
 
-        ulong flags = GetRflags() | (kind == DeliveryKind.Fault ? Rflags.Resume : 0);
-        var frame = new StackFrame(ss, sp, wide);
+        ulong target = wide ? ((gate >> 48) << 16) | (gate & 0xFFFF) : gate & 0xFFFF;
+        if (target > code.Limit)
+        {
+            Raise(Vector.GeneralProtection, external);
+        }
+
+        MarkAccessed(ref code);
+        if (newCpl < cpl)
+        {
+            MarkAccessed(ref ss);
+        }
+
+        var frame = new StackFrame(ss, sp, wide, stackError);
         EnterSupervisorAt(newCpl);
         if (virtual8086)
         {
@@ -214,7 +245,7 @@ public sealed unsafe partial class X86Processor
         LeaveSupervisor();
         State->Gpr[4] = frame.Wide(State->Gpr[4]);
         State->Segments[(int)SegmentName.Ss] = ss;
-        State->Rip = wide ? ((gate >> 48) << 16) | (gate & 0xFFFF) : gate & 0xFFFF;
+        State->Rip = target;
         if (virtual8086)
         {
             for (var name = SegmentName.Es; name <= SegmentName.Gs; name++)
@@ -336,7 +367,7 @@ public sealed unsafe partial class X86Processor
         bool down = (frame.Segment.Attributes & SegmentState.ExpandDown) != 0;
         if (down ? sp <= frame.Segment.Limit : last > frame.Segment.Limit)
         {
-            Raise(Vector.StackFault, 0);
+            Raise(Vector.StackFault, frame.Error);
         }
 
         ulong linear = (uint)(frame.Segment.Base + sp);
@@ -351,8 +382,9 @@ public sealed unsafe partial class X86Processor
     }
 
     /// <summary>A stack being pushed to that is not yet the processor's.</summary>
-    private ref struct StackFrame(SegmentState segment, ulong pointer, bool wide)
+    private ref struct StackFrame(SegmentState segment, ulong pointer, bool wide, uint error)
     {
+        public readonly uint Error = error;
         public readonly SegmentState Segment = segment;
         public readonly bool IsWide = wide;
         private ulong _pointer = pointer;

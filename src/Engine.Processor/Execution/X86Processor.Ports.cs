@@ -7,7 +7,7 @@ public sealed unsafe partial class X86Processor
 
     internal void CheckPort(ushort port, int size)
     {
-        if (!IsProtected || (State->Cpl <= (int)((State->SystemFlags >> 12) & 3) && !IsVirtual8086))
+        if (!IsProtected || (State->Cpl <= IoPrivilege && !IsVirtual8086))
         {
             return;
         }
@@ -18,7 +18,7 @@ public sealed unsafe partial class X86Processor
             RaiseGeneralProtection();
         }
 
-        uint map = ReadSystem<ushort>(tr.Base + 102);
+        uint map = ReadSystem<ushort>(tr.Base + TaskIoMapBase);
         uint at = map + ((uint)port >> 3);
         if (at + 1 > tr.Limit)
         {

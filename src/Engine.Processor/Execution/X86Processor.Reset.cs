@@ -46,8 +46,14 @@ public sealed unsafe partial class X86Processor
         State->Cr2 = State->Cr3 = State->Cr4 = State->Efer = 0;
         State->GdtBase = State->IdtBase = 0;
         State->GdtLimit = State->IdtLimit = 0xFFFF;
-        State->Debug[6] = 0xFFFF_0FF0;
-        State->Debug[7] = 0x400;
+        for (int n = 0; n < 8; n++)
+        {
+            State->Debug[n] = 0;
+        }
+
+        SetDebug(6, 0);
+        SetDebug(7, 0);
+        _debugPending = 0;
         for (int n = 0; n < 6; n++)
         {
             State->Segments[n] = new SegmentState { Limit = 0xFFFF, Attributes = 0x93 };

@@ -171,22 +171,19 @@ public sealed unsafe partial class X86Processor
         ulong next = NextRip(i);
         if (IsRealOrVirtual8086)
         {
+            offset = size == 2 ? (ushort)offset : (uint)offset;
+            if (offset > State->Segments[(int)SegmentName.Cs].Limit)
+            {
+                RaiseGeneralProtection();
+            }
+
             if (call)
             {
                 PushFar(size, State->Segments[(int)SegmentName.Cs].Selector, next);
             }
 
-            ref SegmentState cs = ref State->Segments[(int)SegmentName.Cs];
-            cs.Selector = selector;
-            cs.Base = (ulong)selector << 4;
-            if (IsVirtual8086)
-            {
-                cs.Limit = 0xFFFF;
-                cs.Attributes = 0xFB;
-            }
-
-            State->Rip = size == 2 ? (ushort)offset : (uint)offset;
-            DeriveMode();
+            LoadRealCode(selector);
+            State->Rip = offset;
             return;
         }
 
@@ -199,16 +196,13 @@ public sealed unsafe partial class X86Processor
         SegmentState code = ReadDescriptor(selector, Vector.GeneralProtection);
         if ((code.Attributes & SegmentState.NonSystem) == 0)
         {
-            FarThroughGate(selector, call, next);
+            FarThroughSystem(code, selector, call, next);
             return;
         }
 
         CheckFarCode(code, selector, State->Cpl);
-        if (size == 8 && !IsCanonical(offset))
-        {
-            Raise(Vector.GeneralProtection, 0);
-        }
-
+        offset = size == 2 ? (ushort)offset : size == 4 ? (uint)offset : offset;
+        CheckReturnTarget(code, offset);
         MarkAccessed(ref code);
         if (call)
         {
@@ -216,8 +210,33 @@ public sealed unsafe partial class X86Processor
         }
 
         SetCode(code, State->Cpl);
-        State->Rip = size == 2 ? (ushort)offset : size == 4 ? (uint)offset : offset;
+        State->Rip = offset;
     }
+
+    // CS of real and virtual-8086 mode; real mode keeps the limit.
+    private void LoadRealCode(ushort selector)
+    {
+        ref SegmentState cs = ref State->Segments[(int)SegmentName.Cs];
+        if (IsVirtual8086)
+        {
+            cs = Virtual8086Segment(SegmentName.Cs, selector);
+        }
+        else
+        {
+            cs.Selector = selector;
+            cs.Base = (ulong)selector << 4;
+        }
+
+        DeriveMode();
+    }
+
+    private static SegmentState Virtual8086Segment(SegmentName name, ushort selector) => new()
+    {
+        Selector = selector,
+        Base = (ulong)selector << 4,
+        Limit = 0xFFFF,
+        Attributes = name == SegmentName.Cs ? 0xFBu : 0xF3u,
+    };
 
     private void CheckFarCode(SegmentState code, ushort selector, int cpl)
     {
@@ -234,115 +253,6 @@ public sealed unsafe partial class X86Processor
         {
             Raise(Vector.SegmentNotPresent, error);
         }
-    }
-
-    // Call gates without parameters on a stack switch of their own count; task gates are not offered.
-    private void FarThroughGate(ushort gateSelector, bool call, ulong next)
-    {
-        uint error = gateSelector & 0xFFFCu;
-        TryDescriptorAddress(gateSelector, out ulong address);
-        ulong gate = ReadSystem<ulong>(address);
-        int type = (int)(gate >> 40) & 0x1F;
-        int dpl = (int)(gate >> 45) & 3;
-        if (type is not (4 or 0xC) || (_isLongMode && type == 4) || dpl < State->Cpl || dpl < (gateSelector & 3))
-        {
-            Raise(Vector.GeneralProtection, error);
-        }
-
-        if ((gate & (1ul << 47)) == 0)
-        {
-            Raise(Vector.SegmentNotPresent, error);
-        }
-
-        ulong target = (gate & 0xFFFF) | (type == 4 ? 0 : (gate >> 48) << 16);
-        if (_isLongMode)
-        {
-            target |= ReadSystem<ulong>(address + 8) << 32;
-        }
-
-        ushort selector = (ushort)(gate >> 16);
-        if ((selector & 0xFFFC) == 0)
-        {
-            Raise(Vector.GeneralProtection, 0);
-        }
-
-        SegmentState code = ReadDescriptor(selector, Vector.GeneralProtection);
-        int cpl = State->Cpl;
-        bool conforming = (code.Attributes & SegmentState.Conforming) != 0;
-        if ((code.Attributes & (SegmentState.NonSystem | SegmentState.Code)) != (SegmentState.NonSystem | SegmentState.Code)
-            || code.Dpl > cpl || (!call && !conforming && code.Dpl != cpl)
-            || (_isLongMode && (code.Attributes & SegmentState.Long) == 0))
-        {
-            Raise(Vector.GeneralProtection, selector & 0xFFFCu);
-        }
-
-        if ((code.Attributes & SegmentState.Present) == 0)
-        {
-            Raise(Vector.SegmentNotPresent, selector & 0xFFFCu);
-        }
-
-        int size = _isLongMode ? 8 : type == 4 ? 2 : 4;
-        int newCpl = conforming ? cpl : code.Dpl;
-        ushort oldCs = State->Segments[(int)SegmentName.Cs].Selector;
-        if (call && newCpl < cpl)
-        {
-            CallInward(gate, newCpl, size, oldCs, next);
-        }
-        else if (call)
-        {
-            PushFar(size, oldCs, next);
-        }
-
-        SetCode(code, newCpl);
-        State->Rip = target;
-    }
-
-    private void CallInward(ulong gate, int newCpl, int size, ushort oldCs, ulong next)
-    {
-        ushort oldSs = State->Segments[(int)SegmentName.Ss].Selector;
-        ulong oldSp = State->Gpr[4];
-        if (_isLongMode)
-        {
-            ulong stack = ReadTaskStack64(4 + ((uint)newCpl * 8), 0);
-            EnterSupervisorAt(newCpl);
-            PushLong(ref stack, oldSs);
-            PushLong(ref stack, oldSp);
-            PushLong(ref stack, oldCs);
-            PushLong(ref stack, next);
-            LeaveSupervisor();
-            State->Segments[(int)SegmentName.Ss] = new SegmentState
-            {
-                Selector = (ushort)newCpl,
-                Attributes = SegmentState.Unusable | ((uint)newCpl << 5),
-            };
-            State->Gpr[4] = stack;
-            return;
-        }
-
-        (SegmentState ss, ulong sp) = ReadTaskStack32(newCpl, 0);
-        int count = (int)(gate >> 32) & 31;
-        uint* parameters = stackalloc uint[31];
-        ulong mask = (State->Segments[(int)SegmentName.Ss].Attributes & SegmentState.Big) != 0 ? 0xFFFF_FFFF : 0xFFFFul;
-        for (int n = 0; n < count; n++)
-        {
-            ulong at = SegmentedAddress(SegmentName.Ss, (oldSp + (ulong)(n * size)) & mask, (uint)size, AccessKind.Read);
-            parameters[n] = size == 2 ? Read<ushort>(at) : Read<uint>(at);
-        }
-
-        var frame = new StackFrame(ss, sp, size == 4);
-        EnterSupervisorAt(newCpl);
-        Push(ref frame, oldSs);
-        Push(ref frame, (uint)oldSp);
-        for (int n = count - 1; n >= 0; n--)
-        {
-            Push(ref frame, parameters[n]);
-        }
-
-        Push(ref frame, oldCs);
-        Push(ref frame, (uint)next);
-        LeaveSupervisor();
-        State->Segments[(int)SegmentName.Ss] = ss;
-        State->Gpr[4] = frame.Wide(oldSp);
     }
 
     internal void SetCode(SegmentState code, int cpl)

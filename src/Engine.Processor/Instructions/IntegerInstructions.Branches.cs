@@ -15,44 +15,81 @@ internal static unsafe class BranchHandlers<T> where T : unmanaged, IBinaryInteg
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Next(X86Processor cpu, DecodedInstruction* i) => Mask(cpu.State->BlockRip + i->Offset + i->Length);
 
-    public static DecodedInstruction* Jump(X86Processor cpu, DecodedInstruction* i) => cpu.Branch(i, &i->Link, Target(cpu, i));
+    /// <summary>
+    /// Raises #GP(0) for a target outside the code segment, or one that is no canonical address: at the branch, as Intel's processors
+    /// do. A branch that is linked to its target has been here before.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Check(X86Processor cpu, ulong target)
+    {
+        if (sizeof(T) == 8 ? !X86Processor.IsCanonical(target) : target > cpu.CodeLimit)
+        {
+            cpu.RaiseGeneralProtection();
+        }
+
+        return target;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static DecodedInstruction* Go(X86Processor cpu, DecodedInstruction* i)
+    {
+        ulong target = Target(cpu, i);
+        if (i->Link == null)
+        {
+            Check(cpu, target);
+        }
+
+        return cpu.Branch(i, &i->Link, target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static DecodedInstruction* GoOn(X86Processor cpu, DecodedInstruction* i) =>
+        cpu.Branch(i, (DecodedInstruction**)&i->Displacement, cpu.NextRip(i));
+
+    public static DecodedInstruction* Jump(X86Processor cpu, DecodedInstruction* i) => Go(cpu, i);
 
     public static DecodedInstruction* JumpRegister(X86Processor cpu, DecodedInstruction* i) =>
-        cpu.BranchIndirect(i, Width.ZeroExtend(Width.Get<T>(cpu.State, i->Reg0)));
+        cpu.BranchIndirect(i, Check(cpu, Width.ZeroExtend(Width.Get<T>(cpu.State, i->Reg0))));
 
     public static DecodedInstruction* JumpMemory(X86Processor cpu, DecodedInstruction* i) =>
-        cpu.BranchIndirect(i, Width.ZeroExtend(cpu.ReadOperand<T>(i)));
+        cpu.BranchIndirect(i, Check(cpu, Width.ZeroExtend(cpu.ReadOperand<T>(i))));
 
     public static DecodedInstruction* Call(X86Processor cpu, DecodedInstruction* i)
     {
+        ulong target = Target(cpu, i);
+        if (i->Link == null)
+        {
+            Check(cpu, target);
+        }
+
         cpu.Push(Width.Truncate<T>(Next(cpu, i)));
-        return cpu.Branch(i, &i->Link, Target(cpu, i));
+        return cpu.Branch(i, &i->Link, target);
     }
 
     public static DecodedInstruction* CallRegister(X86Processor cpu, DecodedInstruction* i)
     {
-        ulong target = Width.ZeroExtend(Width.Get<T>(cpu.State, i->Reg0));
+        ulong target = Check(cpu, Width.ZeroExtend(Width.Get<T>(cpu.State, i->Reg0)));
         cpu.Push(Width.Truncate<T>(Next(cpu, i)));
         return cpu.BranchIndirect(i, target);
     }
 
     public static DecodedInstruction* CallMemory(X86Processor cpu, DecodedInstruction* i)
     {
-        ulong target = Width.ZeroExtend(cpu.ReadOperand<T>(i));
+        ulong target = Check(cpu, Width.ZeroExtend(cpu.ReadOperand<T>(i)));
         cpu.Push(Width.Truncate<T>(Next(cpu, i)));
         return cpu.BranchIndirect(i, target);
     }
 
     public static DecodedInstruction* Return(X86Processor cpu, DecodedInstruction* i)
     {
-        ulong target = Width.ZeroExtend(cpu.Peek<T>());
+        ulong target = Check(cpu, Width.ZeroExtend(cpu.Peek<T>()));
         cpu.MoveStack(sizeof(T));
         return cpu.BranchIndirect(i, target);
     }
 
     public static DecodedInstruction* ReturnRelease(X86Processor cpu, DecodedInstruction* i)
     {
-        ulong target = Width.ZeroExtend(cpu.Peek<T>());
+        ulong target = Check(cpu, Width.ZeroExtend(cpu.Peek<T>()));
         cpu.MoveStack(sizeof(T) + (int)(i->Immediate & 0xFFFF));
         return cpu.BranchIndirect(i, target);
     }
@@ -64,9 +101,7 @@ internal static unsafe class ConditionalBranchHandlers<TCondition, T>
     where T : unmanaged, IBinaryInteger<T>
 {
     public static DecodedInstruction* Jump(X86Processor cpu, DecodedInstruction* i) =>
-        TCondition.Holds(cpu.State)
-            ? cpu.Branch(i, &i->Link, BranchHandlers<T>.Target(cpu, i))
-            : cpu.Branch(i, (DecodedInstruction**)&i->Displacement, BranchHandlers<T>.Next(cpu, i));
+        TCondition.Holds(cpu.State) ? BranchHandlers<T>.Go(cpu, i) : BranchHandlers<T>.GoOn(cpu, i);
 }
 
 /// <summary>LOOP, LOOPE, LOOPNE and JrCXZ with a counter of width TCounter.</summary>
@@ -76,26 +111,28 @@ internal static unsafe class LoopHandlers<TCounter, T>
 {
     private const byte CounterOffset = 8;
 
-    public static DecodedInstruction* Loop(X86Processor cpu, DecodedInstruction* i) => Go(cpu, i, Count(cpu));
+    public static DecodedInstruction* Loop(X86Processor cpu, DecodedInstruction* i) => Count(cpu, i, true);
 
-    public static DecodedInstruction* LoopEqual(X86Processor cpu, DecodedInstruction* i) => Go(cpu, i, Count(cpu) & LazyFlags.Zero(cpu.State));
+    public static DecodedInstruction* LoopEqual(X86Processor cpu, DecodedInstruction* i) => Count(cpu, i, LazyFlags.Zero(cpu.State));
 
-    public static DecodedInstruction* LoopNotEqual(X86Processor cpu, DecodedInstruction* i) => Go(cpu, i, Count(cpu) & !LazyFlags.Zero(cpu.State));
+    public static DecodedInstruction* LoopNotEqual(X86Processor cpu, DecodedInstruction* i) => Count(cpu, i, !LazyFlags.Zero(cpu.State));
 
     public static DecodedInstruction* JumpIfZero(X86Processor cpu, DecodedInstruction* i) =>
-        Go(cpu, i, Width.Get<TCounter>(cpu.State, CounterOffset) == TCounter.Zero);
+        Width.Get<TCounter>(cpu.State, CounterOffset) == TCounter.Zero ? BranchHandlers<T>.Go(cpu, i) : BranchHandlers<T>.GoOn(cpu, i);
 
-    private static bool Count(X86Processor cpu)
+    private static DecodedInstruction* Count(X86Processor cpu, DecodedInstruction* i, bool holds)
     {
         TCounter count = unchecked(Width.Get<TCounter>(cpu.State, CounterOffset) - TCounter.One);
-        Width.Set(cpu.State, CounterOffset, count);
-        return count != TCounter.Zero;
-    }
+        bool taken = holds && count != TCounter.Zero;
+        if (taken && i->Link == null)
+        {
+            // The counter is not touched by a branch that faults.
+            BranchHandlers<T>.Check(cpu, BranchHandlers<T>.Target(cpu, i));
+        }
 
-    private static DecodedInstruction* Go(X86Processor cpu, DecodedInstruction* i, bool taken) =>
-        taken
-            ? cpu.Branch(i, &i->Link, BranchHandlers<T>.Target(cpu, i))
-            : cpu.Branch(i, (DecodedInstruction**)&i->Displacement, BranchHandlers<T>.Next(cpu, i));
+        Width.Set(cpu.State, CounterOffset, count);
+        return taken ? BranchHandlers<T>.Go(cpu, i) : BranchHandlers<T>.GoOn(cpu, i);
+    }
 }
 
 internal static unsafe partial class IntegerInstructions

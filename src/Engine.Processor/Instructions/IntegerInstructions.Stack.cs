@@ -93,33 +93,53 @@ internal static unsafe class StackHandlers<T> where T : unmanaged, IBinaryIntege
 
     public static DecodedInstruction* PushFlags(X86Processor cpu, DecodedInstruction* i)
     {
-        if (cpu.IsVirtual8086 && ((cpu.State->SystemFlags >> 12) & 3) != 3)
+        ulong flags = cpu.GetRflags() & ~(Rflags.Virtual8086 | Rflags.Resume);
+        if (cpu.IsVirtual8086Limited)
         {
-            cpu.RaiseGeneralProtection();
+            RequireVirtualFlags(cpu);
+            flags = cpu.ReadVirtualFlags();
         }
 
-        cpu.Push(Width.Truncate<T>(cpu.GetRflags() & ~(Rflags.Virtual8086 | Rflags.Resume)));
+        cpu.Push(Width.Truncate<T>(flags));
         return i + 1;
     }
 
     public static DecodedInstruction* PopFlags(X86Processor cpu, DecodedInstruction* i)
     {
-        if (cpu.IsVirtual8086 && ((cpu.State->SystemFlags >> 12) & 3) != 3)
+        bool limited = cpu.IsVirtual8086Limited;
+        if (limited)
         {
-            cpu.RaiseGeneralProtection();
+            RequireVirtualFlags(cpu);
         }
 
         ulong image = Width.ZeroExtend(cpu.Peek<T>());
+        if (limited)
+        {
+            cpu.CheckVirtualFlags(image);
+            cpu.MoveStack(sizeof(T));
+            cpu.LoadVirtualFlags(image);
+            return cpu.LeaveToNext(i);
+        }
+
         cpu.MoveStack(sizeof(T));
         ulong kept = Rflags.Virtual8086 | Rflags.VirtualInterrupt | Rflags.VirtualInterruptPending;
         if (cpu.IsProtected)
         {
             kept |= cpu.Cpl > 0 ? Rflags.IoPrivilege : 0;
-            kept |= cpu.Cpl > (int)((cpu.State->SystemFlags >> 12) & 3) ? Rflags.Interrupt : 0;
+            kept |= cpu.Cpl > cpu.IoPrivilege ? Rflags.Interrupt : 0;
         }
 
         cpu.LoadFlags(image & ~Rflags.Resume, sizeof(T), kept);
         return cpu.LeaveToNext(i);
+    }
+
+    // PUSHF and POPF in virtual-8086 mode below IOPL 3: only the 16-bit forms, and only with CR4.VME.
+    private static void RequireVirtualFlags(X86Processor cpu)
+    {
+        if (sizeof(T) != 2 || !cpu.HasVirtualInterrupt)
+        {
+            cpu.RaiseGeneralProtection();
+        }
     }
 
     public static DecodedInstruction* Enter(X86Processor cpu, DecodedInstruction* i)

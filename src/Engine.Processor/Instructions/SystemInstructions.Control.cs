@@ -97,6 +97,7 @@ internal static unsafe partial class SystemInstructions
             cpu.Raise(Vector.InvalidOpcode);
         }
 
+        cpu.CheckDebugAccess();
         return number;
     }
 
@@ -117,13 +118,8 @@ internal static unsafe partial class SystemInstructions
             cpu.RaiseGeneralProtection();
         }
 
-        cpu.State->Debug[number] = number switch
-        {
-            6 => (value & 0xE00F) | 0xFFFF_0FF0,
-            7 => (value & 0xFFFF_23FF) | 0x400,
-            _ => value,
-        };
-        return i + 1;
+        cpu.SetDebug(number, value);
+        return cpu.LeaveToNext(i);
     }
 
     private static DecodedInstruction* ClearTaskSwitched(X86Processor cpu, DecodedInstruction* i)
@@ -185,13 +181,23 @@ internal static unsafe partial class SystemInstructions
     }
 
     private static bool MayChangeInterrupt(X86Processor cpu) =>
-        !cpu.IsProtected || cpu.Cpl <= (int)((cpu.State->SystemFlags >> 12) & 3);
+        !cpu.IsProtected || cpu.Cpl <= cpu.IoPrivilege;
+
+    private static void RequireVirtualInterrupt(X86Processor cpu)
+    {
+        if (!cpu.HasVirtualInterrupt)
+        {
+            cpu.RaiseGeneralProtection();
+        }
+    }
 
     private static DecodedInstruction* ClearInterrupt(X86Processor cpu, DecodedInstruction* i)
     {
         if (!MayChangeInterrupt(cpu))
         {
-            cpu.RaiseGeneralProtection();
+            RequireVirtualInterrupt(cpu);
+            cpu.State->SystemFlags &= ~Rflags.VirtualInterrupt;
+            return i + 1;
         }
 
         cpu.State->SystemFlags &= ~Rflags.Interrupt;
@@ -202,7 +208,9 @@ internal static unsafe partial class SystemInstructions
     {
         if (!MayChangeInterrupt(cpu))
         {
-            cpu.RaiseGeneralProtection();
+            RequireVirtualInterrupt(cpu);
+            cpu.SetVirtualInterrupt();
+            return i + 1;
         }
 
         if ((cpu.State->SystemFlags & Rflags.Interrupt) == 0)

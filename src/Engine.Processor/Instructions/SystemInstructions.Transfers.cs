@@ -104,7 +104,7 @@ internal static unsafe partial class SystemInstructions
 
     private static DecodedInstruction* Breakpoint(X86Processor cpu, DecodedInstruction* i) => cpu.SoftwareInterrupt(i, (int)Vector.Breakpoint);
 
-    private static DecodedInstruction* DebugTrap(X86Processor cpu, DecodedInstruction* i) => cpu.SoftwareInterrupt(i, (int)Vector.Debug);
+    private static DecodedInstruction* DebugTrap(X86Processor cpu, DecodedInstruction* i) => cpu.SoftwareInterrupt(i, (int)Vector.Debug, DeliveryKind.PrivilegedSoftware);
 
     private static DecodedInstruction* InterruptOnOverflow(X86Processor cpu, DecodedInstruction* i) =>
         LazyFlags.Overflow(cpu.State) ? cpu.SoftwareInterrupt(i, (int)Vector.Overflow) : cpu.LeaveToNext(i);

@@ -5,14 +5,19 @@ internal sealed class ModelSpecificRegisters
 {
     public const int VariableRanges = 8;
 
+    public const int MachineCheckBanks = 10;
+
     public ulong Star, Lstar, Cstar, SyscallMask, KernelGsBase, TscAux, TscAdjust, SysenterCs, SysenterEsp, SysenterEip, Pat, MiscEnable,
-        FeatureControl, SpeculationControl, MtrrDefault, MicrocodeRevision;
+        FeatureControl, SpeculationControl, MtrrDefault, MicrocodeRevision, MachineCheckStatus, MachineCheckControl;
 
     /// <summary>Base and mask of each variable range.</summary>
     public readonly ulong[] MtrrVariable = new ulong[VariableRanges * 2];
 
     /// <summary>64 KB, 2 × 16 KB and 8 × 4 KB fixed ranges.</summary>
     public readonly ulong[] MtrrFixed = new ulong[11];
+
+    /// <summary>IA32_MCi_CTL of each bank.</summary>
+    public readonly ulong[] MachineCheckBankControl = new ulong[MachineCheckBanks];
 
     public void Reset()
     {
@@ -28,5 +33,7 @@ internal sealed class ModelSpecificRegisters
         MicrocodeRevision = 1ul << 32;
         Array.Clear(MtrrVariable);
         Array.Clear(MtrrFixed);
+        MachineCheckStatus = MachineCheckControl = 0;
+        Array.Clear(MachineCheckBankControl);
     }
 }

@@ -14,6 +14,7 @@ public sealed unsafe partial class X86Processor
 
     internal const ulong EferSce = 1, EferLme = 0x100, EferLma = 0x400, EferNxe = 0x800;
 
+    private ulong _codeLimit = ulong.MaxValue;
     private bool _is64Bit, _isLongMode, _isRealOrVirtual8086 = true;
 
     /// <summary>64-bit code: long mode with CS.L.</summary>
@@ -45,11 +46,15 @@ public sealed unsafe partial class X86Processor
         FlushTranslations();
     }
 
+    /// <summary>The last address of the code segment; all ones in 64-bit code.</summary>
+    internal ulong CodeLimit => _codeLimit;
+
     internal void DeriveMode()
     {
         _isLongMode = (State->Efer & EferLma) != 0;
         _isRealOrVirtual8086 = !IsProtected || IsVirtual8086;
         _is64Bit = _isLongMode && (State->Segments[(int)SegmentName.Cs].Attributes & SegmentState.Long) != 0;
+        _codeLimit = _is64Bit ? ulong.MaxValue : State->Segments[(int)SegmentName.Cs].Limit;
         State->Cpl = !IsProtected ? 0 : IsVirtual8086 ? 3 : State->Segments[(int)SegmentName.Ss].Dpl;
         SelectTranslationSet();
     }

@@ -13,6 +13,8 @@ public sealed unsafe partial class X86Processor
     private const ulong ArchitecturalCapabilities = 1ul << 0 | 1ul << 1 | 1ul << 3 | 1ul << 4 | 1ul << 5 | 1ul << 6 | 1ul << 8 | 1ul << 13
         | 1ul << 14 | 1ul << 15 | 1ul << 20 | 1ul << 24 | 1ul << 26 | 1ul << 27 | 1ul << 62;
 
+    private const uint TscDeadline = 0x6E0;
+
     internal ModelSpecificRegisters Msrs => _msrs;
 
     internal ulong ReadTimestamp() => _timestamp.Read() + _msrs.TscAdjust;
@@ -20,7 +22,8 @@ public sealed unsafe partial class X86Processor
     /// <summary>CS, SS and flags were set together by a system call or its return.</summary>
     internal void EnterPrivilege()
     {
-        _stepArmed = false;
+        // The trap follows these instructions when TF is set behind them, not before (SYSCALL masks it, SYSRET restores it).
+        _stepArmed = (State->SystemFlags & Rflags.Trap) != 0;
         DeriveMode();
     }
 
@@ -31,7 +34,13 @@ public sealed unsafe partial class X86Processor
         if (IsApicMsr(index))
         {
             value = 0;
-            return LocalApic is { } apic && apic.TryReadMsr(index, out value);
+            bool readable = LocalApic is { } apic && apic.TryReadMsr(index, out value);
+            if (index == TscDeadline && value != 0)
+            {
+                value += _msrs.TscAdjust;
+            }
+
+            return readable;
         }
 
         ModelSpecificRegisters m = _msrs;
@@ -44,16 +53,12 @@ public sealed unsafe partial class X86Processor
             case 0x48: value = m.SpeculationControl; return true;
             case 0x8B: value = m.MicrocodeRevision; return true;
             case 0xCE: value = 0; return true;
-            case 0xFE: value = 0x500 | ModelSpecificRegisters.VariableRanges; return true;
             case 0x10A: value = ArchitecturalCapabilities; return true;
             case 0x174: value = m.SysenterCs; return true;
             case 0x175: value = m.SysenterEsp; return true;
             case 0x176: value = m.SysenterEip; return true;
-            case 0x179 or 0x17A: value = 0; return true;
             case 0x1A0: value = m.MiscEnable; return true;
             case 0x1D9 or 0x33: value = 0; return true;
-            case 0x277: value = m.Pat; return true;
-            case 0x2FF: value = m.MtrrDefault; return true;
             case 0xC000_0080: value = State->Efer; return true;
             case 0xC000_0081: value = m.Star; return true;
             case 0xC000_0082: value = m.Lstar; return true;
@@ -65,31 +70,14 @@ public sealed unsafe partial class X86Processor
             case 0xC000_0103: value = m.TscAux; return true;
         }
 
-        if (index is >= 0x200 and < 0x200 + (2 * ModelSpecificRegisters.VariableRanges))
-        {
-            value = m.MtrrVariable[index - 0x200];
-            return true;
-        }
-
-        int fixedRange = FixedRange(index);
-        value = fixedRange >= 0 ? m.MtrrFixed[fixedRange] : 0;
-        return fixedRange >= 0;
+        return TryReadMemoryType(index, out value) || TryReadMachineCheck(index, out value);
     }
-
-    private static int FixedRange(uint index) => index switch
-    {
-        0x250 => 0,
-        0x258 => 1,
-        0x259 => 2,
-        >= 0x268 and <= 0x26F => (int)(index - 0x268) + 3,
-        _ => -1,
-    };
 
     private bool WriteMsr(uint index, ulong value)
     {
         if (IsApicMsr(index))
         {
-            bool known = LocalApic is { } apic && apic.TryWriteMsr(index, value);
+            bool known = LocalApic is { } apic && apic.TryWriteMsr(index, ToApic(index, value));
             // It may have been an end of interrupt, a task priority, or a deadline that has passed.
             SetAttention(Attention.Interrupt);
             return known;
@@ -98,21 +86,18 @@ public sealed unsafe partial class X86Processor
         ModelSpecificRegisters m = _msrs;
         switch (index)
         {
-            case 0x10: m.TscAdjust = value - _timestamp.Read(); return true;
+            case 0x10: AdjustTimestamp(value - _timestamp.Read()); return true;
             case 0x3A: return value == m.FeatureControl;
-            case 0x3B: m.TscAdjust = value; return true;
-            case 0x48: m.SpeculationControl = value & 7; return (value & ~7ul) == 0;
+            case 0x3B: AdjustTimestamp(value); return true;
+            case 0x48: return SetIf((value & ~7ul) == 0, ref m.SpeculationControl, value);
             case 0x49: return (value & ~1ul) == 0;
             case 0x79: return true;
             case 0x8B: return true;
             case 0x174: m.SysenterCs = (uint)value; return true;
-            case 0x175: m.SysenterEsp = value; return IsCanonical(value);
-            case 0x176: m.SysenterEip = value; return IsCanonical(value);
-            case 0x17A: return value == 0;
+            case 0x175: return SetCanonical(ref m.SysenterEsp, value);
+            case 0x176: return SetCanonical(ref m.SysenterEip, value);
             case 0x1A0: m.MiscEnable = value; return true;
             case 0x1D9 or 0x33: return true;
-            case 0x277: return SetPat(value);
-            case 0x2FF: m.MtrrDefault = value & 0xCFF; return true;
             case 0xC000_0080: return LoadEfer(value);
             case 0xC000_0081: m.Star = value; return true;
             case 0xC000_0082: return SetCanonical(ref m.Lstar, value);
@@ -121,46 +106,33 @@ public sealed unsafe partial class X86Processor
             case 0xC000_0100: return SetCanonical(ref State->Segments[(int)SegmentName.Fs].Base, value);
             case 0xC000_0101: return SetCanonical(ref State->Segments[(int)SegmentName.Gs].Base, value);
             case 0xC000_0102: return SetCanonical(ref m.KernelGsBase, value);
-            case 0xC000_0103: m.TscAux = (uint)value; return value >> 32 == 0;
+            case 0xC000_0103: return SetIf(value >> 32 == 0, ref m.TscAux, value);
         }
 
-        if (index is >= 0x200 and < 0x200 + (2 * ModelSpecificRegisters.VariableRanges))
-        {
-            m.MtrrVariable[index - 0x200] = value;
-            return true;
-        }
-
-        int fixedRange = FixedRange(index);
-        if (fixedRange >= 0)
-        {
-            m.MtrrFixed[fixedRange] = value;
-        }
-
-        return fixedRange >= 0;
+        return TryWriteMemoryType(index, value) || TryWriteMachineCheck(index, value);
     }
 
-    private static bool SetCanonical(ref ulong place, ulong value)
+    private static bool SetCanonical(ref ulong place, ulong value) => SetIf(IsCanonical(value), ref place, value);
+
+    // The APIC's deadlines are times of the machine's counter; the guest's are of its own, adjusted one.
+    private ulong ToApic(uint index, ulong value)
     {
-        if (!IsCanonical(value))
+        if (index != TscDeadline || value == 0)
         {
-            return false;
+            return value;
         }
 
-        place = value;
-        return true;
+        ulong deadline = value - _msrs.TscAdjust;
+        return deadline == 0 ? 1 : deadline;
     }
 
-    private bool SetPat(ulong value)
+    private void AdjustTimestamp(ulong adjust)
     {
-        for (int n = 0; n < 64; n += 8)
+        ulong moved = _msrs.TscAdjust - adjust;
+        _msrs.TscAdjust = adjust;
+        if (LocalApic is { } apic && apic.TryReadMsr(TscDeadline, out ulong deadline) && deadline != 0)
         {
-            if ((byte)(value >> n) is not (0 or 1 or 4 or 5 or 6 or 7))
-            {
-                return false;
-            }
+            apic.TryWriteMsr(TscDeadline, deadline + moved == 0 ? 1 : deadline + moved);
         }
-
-        _msrs.Pat = value;
-        return true;
     }
 }

@@ -94,8 +94,14 @@ internal static unsafe partial class X87Instructions
         is Code.Fnstenv_m14byte or Code.Fldenv_m14byte or Code.Fnsave_m94byte or Code.Frstor_m94byte;
 
     // The protected-mode layouts (SDM vol. 1, figures 8-9 and 8-11); selectors are zero, as CPUID 7.EBX[13] says.
-    private static void FillEnvironment(CpuState* state, byte* area, bool isShort)
+    private static void FillEnvironment(X86Processor cpu, byte* area, bool isShort)
     {
+        CpuState* state = cpu.State;
+        if ((state->X87Status & X87State.ErrorSummary) != 0)
+        {
+            cpu.NoteFloatOpcode();
+        }
+
         if (isShort)
         {
             ushort* words = (ushort*)area;
@@ -150,7 +156,7 @@ internal static unsafe partial class X87Instructions
         bool isShort = IsShort(i);
         int length = isShort ? ShortEnvironment : LongEnvironment;
         byte* area = stackalloc byte[LongEnvironment];
-        FillEnvironment(cpu.State, area, isShort);
+        FillEnvironment(cpu, area, isShort);
         cpu.WriteBytes(cpu.Address(i, length, AccessKind.Write), area, length);
         cpu.State->X87Control |= 0x3F;
         X87State.UpdateSummary(cpu.State);
@@ -175,7 +181,7 @@ internal static unsafe partial class X87Instructions
         bool isShort = IsShort(i);
         int environment = isShort ? ShortEnvironment : LongEnvironment;
         byte* area = stackalloc byte[LongEnvironment + RegisterBytes];
-        FillEnvironment(state, area, isShort);
+        FillEnvironment(cpu, area, isShort);
         for (int number = 0; number < 8; number++)
         {
             var value = X87State.Get(state, number);

@@ -33,6 +33,7 @@ internal static unsafe partial class X87Instructions
     {
         if ((cpu.State->X87Status & X87State.ErrorSummary) != 0)
         {
+            cpu.NoteFloatOpcode();
             cpu.Raise(Vector.FloatingPoint);
         }
     }

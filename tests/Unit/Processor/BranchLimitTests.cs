@@ -1,0 +1,72 @@
+using Hypervisor.Engine.Processor;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Hypervisor.Tests.Unit.Processor;
+
+/// <summary>Where near branches may go, and where code may run on to.</summary>
+public sealed class BranchLimitTests
+{
+    private const ulong Handler = 0x12_0000;
+
+    [Theory]
+    [InlineData("jmp")]
+    [InlineData("call")]
+    [InlineData("ret")]
+    public void A_branch_to_a_non_canonical_address_faults_at_the_branch_and_changes_nothing(string branch)
+    {
+        using var fixture = new ProcessorFixture();
+        fixture.Write(0x6000 + 8, 0x00AF_9B00_0000_FFFF);
+        fixture.Cpu.Gdtr = (0x6000, 0xFF);
+        fixture.Cpu.Idtr = (0x7000, 0x7FF);
+        fixture.Write(0x7000 + (13 * 16), (Handler & 0xFFFF) | (8 << 16) | (0x8Eul << 40) | ((Handler >> 16) << 48));
+        fixture.Load(Handler, a =>
+        {
+            a.mov(rcx, __[rsp + 8]);
+            a.mov(rdx, __[rsp + 32]);
+            a.hlt();
+        });
+        fixture.Execute(a =>
+        {
+            a.mov(rax, 0x0000_8000_0000_0000);
+            a.push(rax);
+            switch (branch)
+            {
+                case "jmp": a.jmp(rax); break;
+                case "call": a.call(rax); break;
+                default: a.ret(); break;
+            }
+        });
+        Assert.Equal(ProcessorFixture.CodeAddress + 11, fixture.Cpu.GetGeneralRegister(1));
+        Assert.Equal(ProcessorFixture.StackTop - 8, fixture.Cpu.GetGeneralRegister(2));
+    }
+
+    [Fact]
+    public void A_branch_beyond_the_code_segment_faults_at_the_branch()
+    {
+        using var machine = new ProtectedMachine();
+        machine.Cpu.SetSegment(SegmentName.Cs, new SegmentState { Selector = 8, Limit = 0x10_0FFF, Attributes = 0xC09B });
+        machine.Execute(a =>
+        {
+            a.mov(ecx, 1);
+            a.mov(eax, 0x10_1000);
+            a.jmp(eax);
+        });
+        Assert.Equal(13u, machine.Vector);
+        Assert.Equal((uint)ProcessorFixture.CodeAddress + 10, machine.Stacked(1));
+    }
+
+    [Fact]
+    public void A_conditional_branch_with_a_short_operand_goes_on_in_full_width_when_not_taken()
+    {
+        using var machine = new ProtectedMachine();
+        machine.Execute(a =>
+        {
+            a.xor(eax, eax);
+            // JNZ rel16
+            a.db(0x66, 0x0F, 0x85, 0x00, 0x00);
+            a.mov(eax, 5);
+        });
+        Assert.Equal(5u, machine.Eax);
+    }
+}
