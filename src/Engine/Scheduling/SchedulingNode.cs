@@ -1,0 +1,232 @@
+namespace Hypervisor.Engine.Scheduling;
+
+/// <summary>
+/// A pool or a machine: something with shares, a reservation and a limit among its siblings. The three tags are where it stands with
+/// each (start-time fair queueing for the shares; mClock, Gulati et al. 2010, for the other two).
+/// </summary>
+internal abstract class SchedulingNode
+{
+    internal int ThrottlePosition = -1;
+
+    private long _throttledSince;
+    private long _throttledTime;
+
+    private protected SchedulingNode(string name) => Name = name;
+
+    /// <summary>For people.</summary>
+    public string Name { get; internal set; }
+
+    /// <summary>The pool it is in; null for the root.</summary>
+    public SchedulingPool? Parent { get; internal set; }
+
+    /// <summary>What it is to get.</summary>
+    public CpuEntitlement Settings { get; internal set; } = CpuEntitlement.Default;
+
+    /// <summary>Processor time it had, divided by its shares; the sibling with the least is next.</summary>
+    internal long VirtualTime { get; set; }
+
+    /// <summary>When, ns, it is due processor time by its reservation.</summary>
+    internal long ReservationTag { get; set; }
+
+    /// <summary>When, ns, its limit lets it run again.</summary>
+    internal long LimitTag { get; set; }
+
+    /// <summary>What of the reservations in it counts now, MHz: a sleeper's does not.</summary>
+    internal long ActiveReservation { get; set; }
+
+    /// <summary>Worlds in it that want a processor or have one.</summary>
+    internal int ActiveWorlds { get; set; }
+
+    /// <summary>Worlds in it that have one.</summary>
+    internal int RunningWorlds { get; set; }
+
+    /// <summary>Its limit holds it back.</summary>
+    internal bool IsThrottled { get; private set; }
+
+    /// <summary>Limit that matters, MHz; 0 when there is none or it is not below what the node could use anyway.</summary>
+    internal long EffectiveLimit { get; set; }
+
+    /// <summary>Its places in the parent's queues, by affinity class; null where it never was.</summary>
+    internal QueueEntry?[] Entries { get; private set; } = [];
+
+    internal void SetThrottled(bool throttled, long now)
+    {
+        IsThrottled = throttled;
+        if (throttled)
+        {
+            _throttledSince = now;
+        }
+        else
+        {
+            _throttledTime += now - _throttledSince;
+        }
+    }
+
+    /// <summary>How long limits of it and of the pools around it have held it, ns.</summary>
+    internal long LimitedTime(long now)
+    {
+        long time = 0;
+        for (SchedulingNode? node = this; node is not null; node = node.Parent)
+        {
+            time += node._throttledTime + (node.IsThrottled ? Math.Max(0, now - node._throttledSince) : 0);
+        }
+
+        return time;
+    }
+
+    /// <summary>Some world in it waits in one of the parent's queues.</summary>
+    internal bool IsQueued
+    {
+        get
+        {
+            foreach (QueueEntry? entry in Entries)
+            {
+                if (entry is { IsQueued: true })
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    internal QueueEntry EntryFor(int affinityClass)
+    {
+        if (affinityClass >= Entries.Length)
+        {
+            QueueEntry?[] entries = Entries;
+            Array.Resize(ref entries, affinityClass + 1);
+            Entries = entries;
+        }
+
+        return Entries[affinityClass] ??= new QueueEntry(this, affinityClass);
+    }
+
+    /// <summary>It has a world that could run in this class, were it not for limits.</summary>
+    internal abstract bool HasReady(int affinityClass);
+
+    internal bool IsWithin(SchedulingNode ancestor)
+    {
+        for (SchedulingNode? node = this; node is not null; node = node.Parent)
+        {
+            if (node == ancestor)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}
+
+/// <summary>What a machine or pool is to get of the processors.</summary>
+/// <param name="Shares">Its part of what is contended, beside its siblings'.</param>
+/// <param name="ReservationMHz">What it gets in any case when it wants it.</param>
+/// <param name="LimitMHz">What it never gets more than; negative for no limit.</param>
+internal sealed record CpuEntitlement(int Shares, long ReservationMHz = 0, long LimitMHz = CpuEntitlement.Unlimited)
+{
+    public const long Unlimited = -1;
+
+    public static CpuEntitlement Default { get; } = new(1000);
+}
+
+/// <summary>A pool: divides what it gets among machines and pools in it.</summary>
+internal sealed class SchedulingPool : SchedulingNode
+{
+    internal SchedulingPool(string name)
+        : base(name)
+    {
+    }
+
+    /// <summary>What is directly in it.</summary>
+    public List<SchedulingNode> Children { get; } = [];
+
+    /// <summary>Sum of the children's <see cref="SchedulingNode.ActiveReservation"/>, MHz.</summary>
+    internal long ChildrenReservation { get; set; }
+
+    /// <summary>When somebody in it was last chosen by shares, and not for a reservation, ns.</summary>
+    internal long ServedByShares { get; set; }
+
+    internal ReadyQueue?[] Queues { get; private set; } = [];
+
+    internal ReadyQueue QueueFor(int affinityClass)
+    {
+        if (affinityClass >= Queues.Length)
+        {
+            ReadyQueue?[] queues = Queues;
+            Array.Resize(ref queues, affinityClass + 1);
+            Queues = queues;
+        }
+
+        return Queues[affinityClass] ??= NewQueue();
+    }
+
+    // Who joins a new queue stands where the others have got to.
+    private ReadyQueue NewQueue()
+    {
+        ReadyQueue? furthest = null;
+        foreach (ReadyQueue? queue in Queues)
+        {
+            if (queue is not null && (furthest is null || queue.Front - furthest.Front > 0))
+            {
+                furthest = queue;
+            }
+        }
+
+        return new ReadyQueue { Front = furthest?.Front ?? 0 };
+    }
+
+    internal override bool HasReady(int affinityClass) =>
+        affinityClass < Queues.Length && Queues[affinityClass] is { ByShares.Count: > 0 };
+}
+
+/// <summary>A machine and its worlds.</summary>
+internal sealed class SchedulingMachine : SchedulingNode
+{
+    internal SchedulingMachine(string name, int worlds, long now)
+        : base(name)
+    {
+        Worlds = [.. Enumerable.Range(0, worlds).Select(index => new World(this, index, now))];
+        CoStopped = new World[worlds];
+    }
+
+    /// <summary>Its virtual processors.</summary>
+    public IReadOnlyList<World> Worlds { get; }
+
+    public LatencySensitivity LatencySensitivity { get; internal set; }
+
+    /// <summary>Physical processors it may use; null for all.</summary>
+    public ProcessorSet? Affinity { get; internal set; }
+
+    /// <summary>NUMA node that it is at home on; -1 without one.</summary>
+    public int HomeNode { get; internal set; } = -1;
+
+    /// <summary>Times that its home was changed.</summary>
+    public int HomeMigrations { get; internal set; }
+
+    /// <summary>Most that one of its processors has been ahead of another that waited, ns.</summary>
+    public long LargestSkew { get; internal set; }
+
+    internal int AffinityClass { get; set; }
+
+    /// <summary>Worlds that wait, the one that is behind first.</summary>
+    internal IndexedHeap<World, WorldPosition> Ready { get; } = new();
+
+    internal World[] CoStopped { get; }
+
+    internal int CoStoppedCount { get; set; }
+
+    /// <summary>Progress of the world that was dispatched last: where one that wakes joins in.</summary>
+    internal long FrontProgress { get; set; }
+
+    /// <summary>Run and ready time at the last look at homes, ns.</summary>
+    internal long LastDemandTime { get; set; }
+
+    internal override bool HasReady(int affinityClass) => affinityClass == AffinityClass && Ready.Count > 0;
+
+    internal readonly struct WorldPosition : IHeapPosition<World>
+    {
+        public static ref int Of(World item) => ref item.HeapPosition;
+    }
+}

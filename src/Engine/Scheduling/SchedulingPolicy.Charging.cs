@@ -1,0 +1,198 @@
+namespace Hypervisor.Engine.Scheduling;
+
+// What processor time costs: tags of shares, reservations and limits, and what limits hold back.
+internal sealed partial class SchedulingPolicy
+{
+    private void Prepay(World world, long slice, long now)
+    {
+        world.SliceEnd = now + slice;
+        world.ChargedUntil = world.SliceEnd;
+        Charge(world.Machine, slice, now);
+    }
+
+    // Charges a running world up to now: gives back what it paid ahead, or takes what it ran beyond its slice.
+    private void Settle(World world, long now)
+    {
+        long owed = now - world.ChargedUntil;
+        if (owed == 0)
+        {
+            return;
+        }
+
+        world.ChargedUntil = now;
+        Charge(world.Machine, owed, now);
+        if (owed > 0)
+        {
+            ForgetTimeAlone(world);
+        }
+    }
+
+    // It ran on because nothing competed with it. That is forgotten, as if it had been dispatched slice by slice: else whoever comes now
+    // could run for as long, alone.
+    private void ForgetTimeAlone(World world)
+    {
+        int[] home = _slots[world.Slot].Home;
+        for (SchedulingNode node = world.Machine; node.Parent is { } parent; node = parent)
+        {
+            AdvanceFront(parent, home, world.Machine.AffinityClass, node.VirtualTime - (_options.Slice * SharesScale / node.Settings.Shares));
+        }
+    }
+
+    private void Charge(SchedulingMachine machine, long time, long now)
+    {
+        for (SchedulingNode? node = machine; node is not null; node = node.Parent)
+        {
+            node.VirtualTime += time * SharesScale / node.Settings.Shares;
+            if (node.ActiveReservation > 0)
+            {
+                ChargeReservation(node, time, now);
+            }
+
+            if (node.Parent is { } parent)
+            {
+                Reposition(node, parent);
+            }
+
+            if (node.EffectiveLimit > 0)
+            {
+                ChargeLimit(node, time, now);
+            }
+        }
+    }
+
+    private void ChargeReservation(SchedulingNode node, long time, long now)
+    {
+        long mhz = Topology.ProcessorMHz;
+        long tag = Math.Max(node.ReservationTag, now - _options.ReservationCredit) + (time * mhz / node.ActiveReservation);
+
+        // What it got beyond its reservation is not held against the reservation later.
+        long most = now + _options.Slice + (_options.Slice * mhz / node.ActiveReservation);
+        node.ReservationTag = Math.Min(tag, most);
+    }
+
+    private void ChargeLimit(SchedulingNode node, long time, long now)
+    {
+        node.LimitTag = Math.Max(node.LimitTag, now - _options.LimitCredit) + (time * Topology.ProcessorMHz / node.EffectiveLimit);
+        if (node.IsThrottled)
+        {
+            _throttled.Update(node, node.LimitTag);
+        }
+        else if (node.LimitTag > now)
+        {
+            Throttle(node, now);
+        }
+    }
+
+    private static void Reposition(SchedulingNode node, SchedulingPool parent)
+    {
+        QueueEntry?[] entries = node.Entries;
+        for (int c = 0; c < entries.Length; c++)
+        {
+            if (entries[c] is { IsQueued: true } entry)
+            {
+                ReadyQueue queue = parent.Queues[c]!;
+                queue.ByShares.Update(entry, node.VirtualTime);
+                if (entry.ReservationIndex >= 0)
+                {
+                    queue.ByReservation.Update(entry, node.ReservationTag);
+                }
+            }
+        }
+    }
+
+    private void Throttle(SchedulingNode node, long now)
+    {
+        for (int c = 0; c < node.Entries.Length; c++)
+        {
+            if (node.Entries[c] is { IsQueued: true })
+            {
+                Dequeue(node, c);
+            }
+        }
+
+        node.SetThrottled(true, now);
+        _throttled.Insert(node, node.LimitTag);
+    }
+
+    private void Unthrottle(SchedulingNode node, long now)
+    {
+        _throttled.Remove(node);
+        node.SetThrottled(false, now);
+        for (int c = 0; c < _classes.Count; c++)
+        {
+            if (node.HasReady(c))
+            {
+                Enqueue(node, c, null);
+            }
+        }
+    }
+
+    private void Advance(long now)
+    {
+        while (_throttled.Count > 0 && _throttled.TopKey <= now)
+        {
+            Unthrottle(_throttled.Top, now);
+        }
+    }
+
+    // The reservations that count are those of machines that want to run. A pool's own counts when anything in it does.
+    private void UpdateReservations(SchedulingNode? node, long now)
+    {
+        if (!_anyReservations)
+        {
+            return;
+        }
+
+        for (; node is not null; node = node.Parent)
+        {
+            long value = node.ActiveWorlds == 0 ? 0 : node.Settings.ReservationMHz;
+            if (node is SchedulingPool pool)
+            {
+                value = Math.Max(value, pool.ChildrenReservation);
+            }
+
+            if (node.Settings.LimitMHz >= 0)
+            {
+                value = Math.Min(value, node.Settings.LimitMHz);
+            }
+
+            long before = node.ActiveReservation;
+            if (value == before)
+            {
+                continue;
+            }
+
+            node.ActiveReservation = value;
+            if (node.Parent is { } parent)
+            {
+                parent.ChildrenReservation += value - before;
+                if (before == 0 || value == 0)
+                {
+                    JoinOrLeaveReservations(node, parent, now);
+                }
+            }
+        }
+    }
+
+    private static void JoinOrLeaveReservations(SchedulingNode node, SchedulingPool parent, long now)
+    {
+        node.ReservationTag = Math.Max(node.ReservationTag, now);
+        foreach (QueueEntry? entry in node.Entries)
+        {
+            if (entry is not { IsQueued: true })
+            {
+                continue;
+            }
+
+            ReadyQueue queue = parent.QueueFor(entry.AffinityClass);
+            if (node.ActiveReservation > 0)
+            {
+                queue.ByReservation.Insert(entry, node.ReservationTag);
+            }
+            else
+            {
+                queue.ByReservation.Remove(entry);
+            }
+        }
+    }
+}

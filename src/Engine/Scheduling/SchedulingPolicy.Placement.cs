@@ -1,0 +1,140 @@
+namespace Hypervisor.Engine.Scheduling;
+
+// Where a woken world goes, and which worlds of a machine keep together.
+internal sealed partial class SchedulingPolicy
+{
+    // The processor it ran on last is the best; then one at home; then any that it may use.
+    private int FindIdle(World world)
+    {
+        AffinityClass affinity = _classes[world.Machine.AffinityClass];
+        if (world.Slot >= 0 && _idle.Contains(world.Slot) && affinity.Preferred.Contains(world.Slot))
+        {
+            return world.Slot;
+        }
+
+        int home = _idle.FirstCommon(affinity.Preferred);
+        return home >= 0 ? home : _idle.FirstCommon(affinity.Allowed);
+    }
+
+    // Worlds that nobody competed with have run beyond what they were charged for; now somebody does.
+    private void SettleRunning(SchedulingMachine machine, long now)
+    {
+        ProcessorSet home = _classes[machine.AffinityClass].Preferred;
+        for (int i = 0; i < _slots.Length; i++)
+        {
+            if (_slots[i].Running is { } running && now > running.ChargedUntil && home.Contains(i))
+            {
+                Settle(running, now);
+            }
+        }
+    }
+
+    // Looks at every processor at home. The one whose world has run longest is best to take, and a hog's is better than that of one
+    // that woke itself; but only from a world that is less due than the woken one.
+    private WakeDecision FindVictim(World woken, long now)
+    {
+        AffinityClass affinity = _classes[woken.Machine.AffinityClass];
+        long leastRun = woken.Machine.LatencySensitivity == LatencySensitivity.High ? 0 : _options.PreemptionGranularity;
+        long bestScore = -1;
+        World? best = null;
+        for (int i = 0; i < _slots.Length; i++)
+        {
+            if (_slots[i].Running is not { } running || !affinity.Preferred.Contains(i))
+            {
+                continue;
+            }
+
+            if (running.StopRequested || running.Machine == woken.Machine)
+            {
+                continue;
+            }
+
+            bool over = now >= running.SliceEnd;
+            long ran = now - running.RunningSince;
+            long score = ran + (over ? 1L << 40 : 0) + (running.UsedSlice ? _options.Slice * 2 : 0);
+            if (score > bestScore && (over || (ran >= leastRun && IsMoreDue(woken.Machine, running.Machine, now))))
+            {
+                (best, bestScore) = (running, score);
+            }
+        }
+
+        if (best is null)
+        {
+            return default;
+        }
+
+        best.StopRequested = true;
+        return new WakeDecision(WakeAction.Preempt, best.Slot);
+    }
+
+    // Compares two machines where their pools meet.
+    private static bool IsMoreDue(SchedulingMachine waiting, SchedulingMachine running, long now)
+    {
+        for (SchedulingNode? a = waiting; a is not null; a = a.Parent)
+        {
+            for (SchedulingNode? b = running; b is not null; b = b.Parent)
+            {
+                if (a.Parent == b.Parent)
+                {
+                    bool aReserved = a.ActiveReservation > 0 && a.ReservationTag <= now, bReserved = b.ActiveReservation > 0 && b.ReservationTag <= now;
+                    return aReserved != bReserved ? aReserved : a.VirtualTime - b.VirtualTime < 0;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    // A world with a waiting sibling runs only until it is as far ahead of it as may be.
+    private long SliceOf(World world)
+    {
+        SchedulingMachine machine = world.Machine;
+        return machine.Ready.Count == 0
+            ? _options.Slice
+            : Math.Min(_options.Slice, Math.Max(_options.PreemptionGranularity, machine.Ready.TopKey - world.Progress + _options.MaxSkew));
+    }
+
+    // Relaxed co-scheduling: only the world that is ahead stops, and it goes on as soon as the one behind has a processor.
+    private void StopInFavourOfOthers(World world, long now)
+    {
+        SchedulingMachine machine = world.Machine;
+        if (machine.Ready.Count > 0)
+        {
+            long skew = world.Progress - machine.Ready.TopKey;
+            machine.LargestSkew = Math.Max(machine.LargestSkew, skew);
+            if (skew >= _options.MaxSkew)
+            {
+                world.Enter(WorldState.CoStopped, now);
+                machine.CoStopped[machine.CoStoppedCount++] = world;
+                return;
+            }
+        }
+
+        MakeReady(world, now, woke: false);
+    }
+
+    private void ReleaseCoStopped(SchedulingMachine machine, long now)
+    {
+        if (machine.CoStoppedCount == 0)
+        {
+            return;
+        }
+
+        bool all = machine.Ready.Count == 0;
+        for (int i = machine.CoStoppedCount - 1; i >= 0; i--)
+        {
+            World world = machine.CoStopped[i];
+            if (all || world.Progress - machine.Ready.TopKey < _options.MaxSkew / 2)
+            {
+                RemoveCoStopped(machine, i);
+                MakeReady(world, now, woke: false);
+            }
+        }
+    }
+
+    private static void RemoveCoStopped(SchedulingMachine machine, int index)
+    {
+        machine.CoStopped[index] = machine.CoStopped[--machine.CoStoppedCount];
+        machine.CoStopped[machine.CoStoppedCount] = null!;
+    }
+}

@@ -1,0 +1,269 @@
+using System.Diagnostics;
+using Hypervisor.Engine.Scheduling;
+
+namespace Hypervisor.Tests.Unit.Scheduling;
+
+/// <summary>
+/// Drives the scheduling policy through simulated time: processors, machines whose worlds run and sleep, no threads and no clock.
+/// </summary>
+internal sealed class SchedulerSimulation
+{
+    public const long Microsecond = 1000, Millisecond = 1_000_000, Second = 1_000_000_000;
+
+    private readonly PriorityQueue<Event, (long Time, long Order)> _events = new();
+    private readonly int[] _generation;
+    private readonly Dictionary<World, Load> _loads = [];
+    private readonly Random _random;
+    private long _order;
+    private long _limitEvent = long.MaxValue;
+    private long _spent;
+
+    public SchedulerSimulation(HostTopology topology, int seed = 1, SchedulingOptions? options = null)
+    {
+        Policy = new SchedulingPolicy(topology, options);
+        _generation = new int[topology.Count];
+        _random = new Random(seed);
+    }
+
+    private enum EventKind
+    {
+        Wake,
+        Look,
+        Done,
+        LimitRelease,
+        Rebalance,
+        Action,
+    }
+
+    private readonly record struct Event(EventKind Kind, World? World, int Slot, int Generation, Action? Action);
+
+    private sealed class Load
+    {
+        /// <summary>Mean processor time between two sleeps, and mean sleep, ns; a hog has no sleep.</summary>
+        public long Run, Sleep;
+
+        public long Left;
+
+        public long WokeAt = -1;
+    }
+
+    public SchedulingPolicy Policy { get; }
+
+    public long Now { get; private set; }
+
+    /// <summary>Calls of the policy, and what they took of real time.</summary>
+    public long Decisions { get; private set; }
+
+    public TimeSpan TimeInPolicy => Stopwatch.GetElapsedTime(0, _spent);
+
+    /// <summary>Measures the policy; costs more than the policy itself.</summary>
+    public bool Measures { get; set; }
+
+    /// <summary>How long worlds with sleeps waited for a processor after each wake, ns.</summary>
+    public Dictionary<World, List<long>> WakeLatencies { get; } = [];
+
+    public SchedulingMachine AddHog(SchedulingPool pool, string name, CpuEntitlement settings, int worlds = 1) => Add(pool, name, settings, worlds, Second, 0);
+
+    public SchedulingMachine AddSleeper(SchedulingPool pool, string name, CpuEntitlement settings, long run, long sleep, int worlds = 1) =>
+        Add(pool, name, settings, worlds, run, sleep);
+
+    public void At(long time, Action action) => Schedule(time, new Event(EventKind.Action, null, 0, 0, action));
+
+    public void RunUntil(long end)
+    {
+        if (Policy.Topology.NodeCount > 1 && Now == 0)
+        {
+            Schedule(Policy.Options.RebalancePeriod, new Event(EventKind.Rebalance, null, 0, 0, null));
+        }
+
+        while (_events.TryPeek(out Event happened, out (long Time, long Order) at) && at.Time <= end)
+        {
+            _events.Dequeue();
+            Now = at.Time;
+            Handle(happened);
+        }
+
+        Now = end;
+    }
+
+    /// <summary>Processor time of a machine so far, ns.</summary>
+    public long RunTime(SchedulingMachine machine) => machine.Worlds.Sum(world => world.TimesAt(Now).Run);
+
+    public void Wake(World world)
+    {
+        _loads[world].WokeAt = Now;
+        if (_loads[world].Left == 0)
+        {
+            _loads[world].Left = Draw(_loads[world].Run);
+        }
+
+        long start = Begin();
+        WakeDecision decision = Policy.Wake(world, Now);
+        End(start);
+        switch (decision.Action)
+        {
+            case WakeAction.Dispatch:
+                Dispatch(decision.Slot);
+                break;
+            case WakeAction.Preempt:
+                Leave(decision.Slot, WorldState.Ready);
+                break;
+        }
+
+        DispatchIdle();
+    }
+
+    public void Block(World world)
+    {
+        int slot = world.Slot;
+        bool ran = world.State == WorldState.Running;
+        Policy.Withdraw(world, WorldState.Blocked, Now);
+        if (ran)
+        {
+            _generation[slot]++;
+            Dispatch(slot);
+        }
+
+        DispatchIdle();
+    }
+
+    private SchedulingMachine Add(SchedulingPool pool, string name, CpuEntitlement settings, int worlds, long run, long sleep)
+    {
+        SchedulingMachine machine = Policy.AddMachine(pool, name, worlds, settings, Now);
+        foreach (World world in machine.Worlds)
+        {
+            _loads[world] = new Load { Run = run, Sleep = sleep };
+            if (sleep > 0)
+            {
+                WakeLatencies[world] = [];
+            }
+
+            Schedule(Now + (long)(_random.NextDouble() * Math.Max(sleep, Millisecond)), new Event(EventKind.Wake, world, 0, 0, null));
+        }
+
+        return machine;
+    }
+
+    private void Schedule(long time, Event what) => _events.Enqueue(what, (Math.Max(time, Now), _order++));
+
+    private void Handle(Event what)
+    {
+        switch (what.Kind)
+        {
+            case EventKind.Wake:
+                if (what.World!.State is WorldState.Idle or WorldState.Blocked)
+                {
+                    Wake(what.World);
+                }
+
+                break;
+            case EventKind.Look when _generation[what.Slot] == what.Generation:
+                long start = Begin();
+                bool mustStop = Policy.MustStop(what.Slot, Now);
+                End(start);
+                if (mustStop)
+                {
+                    Leave(what.Slot, WorldState.Ready);
+                }
+                else
+                {
+                    Schedule(Math.Max(Now + 1, Policy.RunningOn(what.Slot)!.SliceEnd), what);
+                }
+
+                DispatchIdle();
+                break;
+            case EventKind.Done when _generation[what.Slot] == what.Generation:
+                Load load = _loads[what.World!];
+                Leave(what.Slot, WorldState.Idle);
+                Schedule(Now + Draw(load.Sleep), new Event(EventKind.Wake, what.World, 0, 0, null));
+                DispatchIdle();
+                break;
+            case EventKind.LimitRelease:
+                _limitEvent = long.MaxValue;
+                DispatchIdle();
+                break;
+            case EventKind.Rebalance:
+                Policy.Rebalance(Now);
+                DispatchIdle();
+                Schedule(Now + Policy.Options.RebalancePeriod, what);
+                break;
+            case EventKind.Action:
+                what.Action!();
+                DispatchIdle();
+                break;
+        }
+    }
+
+    private void Leave(int slot, WorldState next)
+    {
+        World world = Policy.RunningOn(slot)!;
+        Load load = _loads[world];
+        load.Left = load.Sleep == 0 ? Second : Math.Max(0, load.Left - (Now - world.RunningSince));
+        _generation[slot]++;
+        long start = Begin();
+        Policy.Stop(world, next, Now);
+        End(start);
+        Dispatch(slot);
+    }
+
+    private void Dispatch(int slot)
+    {
+        long start = Begin();
+        World? world = Policy.Dispatch(slot, Now);
+        End(start);
+        if (world is null)
+        {
+            return;
+        }
+
+        Load load = _loads[world];
+        if (load.WokeAt >= 0 && load.Sleep > 0)
+        {
+            WakeLatencies[world].Add(Now - load.WokeAt);
+        }
+
+        load.WokeAt = -1;
+        int generation = ++_generation[slot];
+        if (load.Sleep > 0)
+        {
+            Schedule(Now + load.Left, new Event(EventKind.Done, world, slot, generation, null));
+        }
+
+        Schedule(world.SliceEnd, new Event(EventKind.Look, world, slot, generation, null));
+    }
+
+    private void DispatchIdle()
+    {
+        while (true)
+        {
+            long start = Begin();
+            int slot = Policy.FindWork(Now);
+            End(start);
+            if (slot < 0)
+            {
+                break;
+            }
+
+            Dispatch(slot);
+        }
+
+        if (Policy.NextLimitRelease < _limitEvent)
+        {
+            _limitEvent = Policy.NextLimitRelease;
+            Schedule(_limitEvent, new Event(EventKind.LimitRelease, null, 0, 0, null));
+        }
+    }
+
+    private long Draw(long mean) => mean <= 1 ? 1 : mean == Second ? Second : (long)(mean * (0.5 + _random.NextDouble()));
+
+    private long Begin() => Measures ? Stopwatch.GetTimestamp() : 0;
+
+    private void End(long start)
+    {
+        Decisions++;
+        if (Measures)
+        {
+            _spent += Stopwatch.GetTimestamp() - start;
+        }
+    }
+}
