@@ -51,8 +51,12 @@ internal static class QuickstartInitramfs
             ip link set eth0 up
             udhcpc -i eth0 -q -n -t 4 -T 1 -s /etc/udhcpc.script >/dev/null 2>&1 &
         fi
-        # The ACPI power button is the only input device: its first event is a press.
-        [ -e /dev/input/event0 ] && (head -c 24 /dev/input/event0 >/dev/null; poweroff -f) &
+        # The ACPI power button is the only input device: its first event is a press. Opened here, so that none is lost from now on.
+        if [ -e /dev/input/event0 ]; then
+            exec 3</dev/input/event0
+            (head -c 24 <&3 >/dev/null; poweroff -f) &
+            exec 3<&-
+        fi
         # What the kernel says from now on goes to dmesg and not between the words of who types.
         dmesg -n 4
         echo "@READY@"
