@@ -24,9 +24,9 @@ internal sealed record SchedulingOptions
     public long ReservationCredit { get; init; } = 100 * Millisecond;
 
     /// <summary>
-    /// Where reservations take all that a pool has, what has none in it gets a slice this often instead of starving: 1 % of a processor.
+    /// Where reservations take all that a pool has, what has none in it gets a slice this often instead of starving: a quarter of a percent of a processor.
     /// </summary>
-    public long StarvationBound { get; init; } = 500 * Millisecond;
+    public long StarvationBound { get; init; } = 2000 * Millisecond;
 
     /// <summary>How far a processor of a machine may get ahead of a sibling that waits for a processor, before it is stopped (ESX: 3 ms).</summary>
     public long MaxSkew { get; init; } = 3 * Millisecond;

@@ -138,7 +138,7 @@ public sealed class SchedulingPolicyTests
         simulation.AddHog(simulation.Policy.Root, "outside", new CpuEntitlement(100_000), worlds: 2);
         simulation.RunUntil(20 * Second);
         AssertRan(simulation, reserved, 1);
-        Assert.All(others, machine => Assert.True(simulation.RunTime(machine) > 20 * Millisecond));
+        Assert.All(others, machine => Assert.True(simulation.RunTime(machine) >= 5 * Millisecond));
     }
 
     [Fact]
