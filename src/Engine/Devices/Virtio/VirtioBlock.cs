@@ -1,9 +1,9 @@
-using System.Buffers.Binary;
 using System.Text;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Native.Files;
 using Hypervisor.Engine.Storage;
+using Hypervisor.Engine.Storage.IoControl;
 using static Hypervisor.Engine.Devices.Virtio.VirtioBlockLayout;
 
 namespace Hypervisor.Engine.Devices.Virtio;
@@ -11,8 +11,10 @@ namespace Hypervisor.Engine.Devices.Virtio;
 /// <summary>
 /// A virtual disk (virtio 1.2, 5.2). A few threads share the queue: each takes a request, does the host's I/O straight into or out of
 /// guest memory, and hands it back, so that there are as many requests in flight as threads and a request changes threads once.
+/// A request that the datastore's scheduler holds back occupies no thread: the thread goes on with the next, and any of them executes
+/// what is granted later.
 /// </summary>
-public sealed class VirtioBlock : VirtioDevice
+public sealed partial class VirtioBlock : VirtioDevice
 {
     /// <summary>Descriptors of the queue.</summary>
     public const int QueueSize = 256;
@@ -26,6 +28,9 @@ public sealed class VirtioBlock : VirtioDevice
 
     private readonly object _gate = new();
     private readonly IDiskImage _image;
+    private readonly DiskIo _io;
+    private readonly Stack<BlockRequest> _free = new(QueueSize);
+    private readonly Queue<BlockRequest> _granted = new(QueueSize);
     private readonly byte[] _serial = new byte[IdSize];
     private readonly List<Thread> _threads = [];
     private readonly int _maxThreads;
@@ -43,14 +48,15 @@ public sealed class VirtioBlock : VirtioDevice
     /// <param name="image">The content.</param>
     /// <param name="name">What messages call it, such as <c>disk 0</c>.</param>
     /// <param name="serial">Serial number the guest sees, up to 20 ASCII characters.</param>
-    /// <param name="ioThreads">Most requests in flight, 1 to 64.</param>
-    public VirtioBlock(GuestMemory memory, IDiskImage image, string name, string serial, int ioThreads = 4)
+    /// <param name="ioThreads">Most requests executed at once, 1 to 64.</param>
+    /// <param name="io">The way into the image's datastore, owned from now on; null for a disk that nothing schedules.</param>
+    public VirtioBlock(GuestMemory memory, IDiskImage image, string name, string serial, int ioThreads = 4, DiskIo? io = null)
         : base(VirtioDeviceType.Block, name, memory, VirtioBlockLayout.ConfigLength, QueueSize)
     {
         ArgumentNullException.ThrowIfNull(image);
         ArgumentOutOfRangeException.ThrowIfLessThan(ioThreads, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ioThreads, 64);
-        (_image, _maxThreads) = (image, ioThreads);
+        (_image, _maxThreads, _io) = (image, ioThreads, io ?? DiskIo.Unscheduled());
         Encoding.ASCII.GetBytes(serial.AsSpan(0, Math.Min(serial.Length, IdSize)), _serial);
 
         StoreConfig(ConfigCapacity, (ulong)(image.Length / SectorSize));
@@ -115,6 +121,7 @@ public sealed class VirtioBlock : VirtioDevice
         lock (_gate)
         {
             _accepting = false;
+            DropWaiting();
             long deadline = Environment.TickCount64 + StopPatienceMs;
             while (_inFlight > 0 && deadline - Environment.TickCount64 is var left and > 0)
             {
@@ -155,6 +162,7 @@ public sealed class VirtioBlock : VirtioDevice
         }
 
         _image.Dispose();
+        _io.Dispose();
         base.Dispose(disposing);
     }
 
@@ -167,14 +175,14 @@ public sealed class VirtioBlock : VirtioDevice
 
     private void RunThread()
     {
-        var chain = new DescriptorChain();
         var vectors = new IoVector[VirtQueue.MaxSegments];
-        while (Take(chain))
+        while (Take() is { } request)
         {
             uint written = 0;
+            bool succeeded = false;
             try
             {
-                written = Execute(chain, vectors);
+                (written, succeeded) = Execute(request, vectors);
             }
             catch (Exception error) when (Failed is not null)
             {
@@ -182,66 +190,176 @@ public sealed class VirtioBlock : VirtioDevice
                 Failed(error);
             }
 
-            Complete(chain.Head, written);
+            if (request.IsIo)
+            {
+                _io.End(request, succeeded);
+            }
+
+            Complete(request, written);
         }
     }
 
-    private bool Take(DescriptorChain chain)
+    /// <summary>The next request to execute; null when the thread is to end.</summary>
+    private BlockRequest? Take()
     {
+        while (true)
+        {
+            BlockRequest? request = Next(out bool isGranted, out bool stopped);
+            if (stopped)
+            {
+                CompleteStop();
+                continue;
+            }
+
+            if (request is null)
+            {
+                return null;
+            }
+
+            if (isGranted)
+            {
+                DiskIo.Begin(request);
+                return request;
+            }
+
+            Describe(request);
+            if (!request.IsIo || _io.Submit(request, request.Command, request.Size))
+            {
+                return request;
+            }
+
+            // Held back. Whichever thread is free executes it when it is granted.
+        }
+    }
+
+    private BlockRequest? Next(out bool isGranted, out bool stopped)
+    {
+        (isGranted, stopped) = (false, false);
         lock (_gate)
         {
             while (true)
             {
                 if (_disposed)
                 {
-                    return false;
+                    return null;
                 }
 
-                if (_accepting && TryPop(Queue, chain))
+                if (_granted.TryDequeue(out BlockRequest? request))
                 {
-                    if (chain.ReadableBytes >= HeaderSize && chain.WritableBytes >= 1)
+                    isGranted = true;
+                    if (_granted.Count > 0)
                     {
-                        break;
+                        WakeAnother();
                     }
 
-                    // Without a header or a place for the status there is no way to answer.
-                    RejectRequest(Queue, "a request has no header or no status byte");
+                    return request;
                 }
 
-                if (!_accepting || !Queue.EnableNotifications())
+                // A request that this thread gave to the scheduler while the device was being stopped.
+                if (!_accepting && DropWaiting() && _inFlight == 0)
+                {
+                    (stopped, _stopDeferred) = (_stopDeferred, false);
+                    Monitor.PulseAll(_gate);
+                    if (stopped)
+                    {
+                        return null;
+                    }
+                }
+
+                // A driver may offer more requests than the queue has descriptors; no more are held than that.
+                bool hasRoom = _inFlight < QueueSize;
+                if (_accepting && hasRoom && Pop() is { } popped)
+                {
+                    _inFlight++;
+                    if ((_idle > 0 || _threads.Count < _maxThreads) && Queue.EnableNotifications())
+                    {
+                        WakeAnother();
+                    }
+
+                    return popped;
+                }
+
+                if (!_accepting || !hasRoom || !Queue.EnableNotifications())
                 {
                     _idle++;
                     Monitor.Wait(_gate);
                     _idle--;
                 }
             }
-
-            _inFlight++;
-            if (_idle > 0)
-            {
-                if (Queue.EnableNotifications())
-                {
-                    Monitor.Pulse(_gate);
-                }
-            }
-            else if (_threads.Count < _maxThreads && Queue.EnableNotifications())
-            {
-                AddThread();
-            }
-
-            return true;
         }
     }
 
-    private void Complete(ushort head, uint written)
+    private BlockRequest? Pop()
+    {
+        BlockRequest request = _free.TryPop(out BlockRequest? used) ? used : new BlockRequest(this);
+        if (TryPop(Queue, request.Chain))
+        {
+            if (request.Chain.ReadableBytes >= HeaderSize && request.Chain.WritableBytes >= 1)
+            {
+                return request;
+            }
+
+            // Without a header or a place for the status there is no way to answer.
+            RejectRequest(Queue, "a request has no header or no status byte");
+        }
+
+        _free.Push(request);
+        return null;
+    }
+
+    // Under the gate.
+    private void WakeAnother()
+    {
+        if (!_accepting)
+        {
+            // Stop waits at the gate too, and must not take the one pulse.
+            Monitor.PulseAll(_gate);
+        }
+        else if (_idle > 0)
+        {
+            Monitor.Pulse(_gate);
+        }
+        else if (_threads.Count < _maxThreads)
+        {
+            AddThread();
+        }
+    }
+
+    private void Grant(BlockRequest request)
+    {
+        lock (_gate)
+        {
+            _granted.Enqueue(request);
+            WakeAnother();
+        }
+    }
+
+    // Under the gate: forgets requests that the scheduler holds. True when there were any.
+    private bool DropWaiting()
+    {
+        bool any = false;
+        for (IoRequest? request = _io.CancelWaiting(), next; request is not null; request = next)
+        {
+            next = request.Next;
+            request.Next = null;
+            _inFlight--;
+            _free.Push((BlockRequest)request);
+            any = true;
+        }
+
+        return any;
+    }
+
+    private void Complete(BlockRequest request, uint written)
     {
         bool signal = false, stopped = false;
         lock (_gate)
         {
             _inFlight--;
+            _free.Push(request);
             if (_accepting)
             {
-                Queue.Push(head, written);
+                Queue.Push(request.Chain.Head, written);
                 signal = Queue.Publish();
             }
             else if (_inFlight == 0)
@@ -260,175 +378,5 @@ public sealed class VirtioBlock : VirtioDevice
         {
             CompleteStop();
         }
-    }
-
-    // Returns the bytes written to the chain: data and the status byte.
-    private uint Execute(DescriptorChain chain, IoVector[] vectors)
-    {
-        Span<byte> header = stackalloc byte[HeaderSize];
-        chain.Read(0, header);
-        uint type = BinaryPrimitives.ReadUInt32LittleEndian(header);
-        ulong sector = BinaryPrimitives.ReadUInt64LittleEndian(header[8..]);
-        uint written = 0;
-        byte status;
-        switch (type)
-        {
-            case TypeIn:
-                status = ReadSectors(chain, vectors, sector, out written);
-                break;
-            case TypeOut:
-                status = WriteSectors(chain, vectors, sector);
-                break;
-            case TypeFlush:
-                status = Answer(_image.Flush(), "flush");
-                break;
-            case TypeGetId:
-                written = Math.Min((uint)IdSize, chain.WritableBytes - 1);
-                chain.Write(Memory, 0, _serial.AsSpan(0, (int)written));
-                status = StatusOk;
-                break;
-            case TypeDiscard or TypeWriteZeroes when !_image.IsReadOnly:
-                status = ClearRanges(chain, type == TypeDiscard);
-                break;
-            default:
-                status = StatusUnsupported;
-                break;
-        }
-
-        chain.Write(Memory, chain.WritableBytes - 1, [status]);
-        return written + 1;
-    }
-
-    private byte ReadSectors(DescriptorChain chain, IoVector[] vectors, ulong sector, out uint written)
-    {
-        uint bytes = chain.WritableBytes - 1;
-        written = 0;
-        if (!TryGetOffset(sector, bytes, out long offset))
-        {
-            return StatusIoError;
-        }
-
-        int count = Gather(chain.Writable, vectors, skip: 0, bytes);
-        var status = _image.Read(offset, vectors.AsSpan(0, count));
-        if (status == DiskStatus.Ok)
-        {
-            written = bytes;
-        }
-
-        // Also after an error: some of it may have been written.
-        chain.NotifyWritten(Memory, bytes);
-        return Answer(status, "read");
-    }
-
-    private byte WriteSectors(DescriptorChain chain, IoVector[] vectors, ulong sector)
-    {
-        uint bytes = chain.ReadableBytes - HeaderSize;
-        if (_image.IsReadOnly || !TryGetOffset(sector, bytes, out long offset))
-        {
-            return StatusIoError;
-        }
-
-        int count = Gather(chain.Readable, vectors, HeaderSize, bytes);
-        var status = _image.Write(offset, vectors.AsSpan(0, count));
-        if (status == DiskStatus.Ok && !(_writeback && HasFeature(FeatureFlush)))
-        {
-            // A driver that cannot flush, or that chose write-through, is told of a write only when it is durable (5.2.6.2).
-            status = _image.Flush();
-        }
-
-        return Answer(status, "write");
-    }
-
-    private byte ClearRanges(DescriptorChain chain, bool discard)
-    {
-        uint bytes = chain.ReadableBytes - HeaderSize;
-        uint limit = discard ? MaxDiscardRanges : MaxWriteZeroesRanges;
-        if (bytes == 0 || bytes % RangeSize != 0 || bytes / RangeSize > limit)
-        {
-            return StatusIoError;
-        }
-
-        Span<byte> range = stackalloc byte[RangeSize];
-        for (uint at = 0; at < bytes; at += RangeSize)
-        {
-            chain.Read(HeaderSize + at, range);
-            ulong sector = BinaryPrimitives.ReadUInt64LittleEndian(range);
-            uint sectors = BinaryPrimitives.ReadUInt32LittleEndian(range[8..]);
-            uint flags = BinaryPrimitives.ReadUInt32LittleEndian(range[12..]);
-            if ((flags & ~RangeUnmap) != 0 || (discard && flags != 0))
-            {
-                return StatusUnsupported;
-            }
-
-            if (sectors > (discard ? MaxDiscardSectors : MaxWriteZeroesSectors) || !TryGetOffset(sector, (ulong)sectors * SectorSize, out long offset))
-            {
-                return StatusIoError;
-            }
-
-            long length = (long)sectors * SectorSize;
-            var status = discard ? _image.Discard(offset, length) : _image.WriteZeroes(offset, length, (flags & RangeUnmap) != 0);
-            if (status == DiskStatus.Ok && !discard && !(_writeback && HasFeature(FeatureFlush)))
-            {
-                status = _image.Flush();
-            }
-
-            if (status != DiskStatus.Ok)
-            {
-                return Answer(status, discard ? "discard" : "write zeroes");
-            }
-        }
-
-        return StatusOk;
-    }
-
-    private bool TryGetOffset(ulong sector, ulong bytes, out long offset)
-    {
-        ulong capacity = (ulong)_image.Length;
-        offset = (long)(sector * SectorSize);
-        return sector <= capacity / SectorSize && bytes % SectorSize == 0 && bytes <= capacity - (sector * SectorSize);
-    }
-
-    private static int Gather(ReadOnlySpan<GuestSegment> segments, IoVector[] vectors, uint skip, uint bytes)
-    {
-        int count = 0;
-        foreach (ref readonly var segment in segments)
-        {
-            if (skip >= segment.Length)
-            {
-                skip -= segment.Length;
-                continue;
-            }
-
-            uint length = Math.Min(segment.Length - skip, bytes);
-            if (length == 0)
-            {
-                break;
-            }
-
-            vectors[count++] = new IoVector { Base = segment.Pointer + (nint)skip, Length = length };
-            bytes -= length;
-            skip = 0;
-        }
-
-        return count;
-    }
-
-    private byte Answer(DiskStatus status, string operation)
-    {
-        if (status == DiskStatus.Ok)
-        {
-            return StatusOk;
-        }
-
-        Interlocked.Increment(ref _hostErrors);
-        long now = Environment.TickCount64, next = Interlocked.Read(ref _nextErrorReport);
-        if (now >= next && Interlocked.CompareExchange(ref _nextErrorReport, now + ErrorReportIntervalMs, next) == next)
-        {
-            RaiseEvent(MachineEventSeverity.Error, status == DiskStatus.NoSpace
-                ? $"{Name}: the host has no space left for '{_image.Name}'. Free some; the guest sees an I/O error until then."
-                : $"{Name}: the host could not {operation} '{_image.Name}' ({status}). The guest sees an I/O error.");
-        }
-
-        return StatusIoError;
     }
 }
