@@ -11,6 +11,7 @@
     FormatsToProcess       = @('Hypervisor.Format.ps1xml')
     CmdletsToExport        = @(
         'Enter-VMConsole'
+        'Get-IoControl'
         'Get-Task'
         'Get-VIEvent'
         'Get-VM'
@@ -19,6 +20,7 @@
         'Remove-VM'
         'Restart-VM'
         'Send-VMConsoleText'
+        'Set-IoControl'
         'Set-VM'
         'Start-VM'
         'Stop-VM'

@@ -2,8 +2,8 @@ BeforeAll {
     $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
     Import-Module $module -Force
     $commands = @(
-        'Enter-VMConsole', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
-        'Send-VMConsoleText', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
+        'Enter-VMConsole', 'Get-IoControl', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
+        'Send-VMConsoleText', 'Set-IoControl', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
 }
 
 Describe 'The module' {
@@ -36,8 +36,8 @@ Import-Module '$module'
     }
 
     It 'has help with a synopsis, described parameters and examples for <_>' -ForEach @(
-        'Enter-VMConsole', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
-        'Send-VMConsoleText', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
+        'Enter-VMConsole', 'Get-IoControl', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
+        'Send-VMConsoleText', 'Set-IoControl', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
         $help = Get-Help $_ -Full
         $help.Synopsis | Should -Not -BeNullOrEmpty
         $help.Synopsis | Should -Not -Match "^\s*$_"

@@ -23,6 +23,8 @@ public sealed class HostFolder
 
     internal string Events => Path.Combine(Root, "events.jsonl");
 
+    internal string DatastoreSettings => Path.Combine(Root, "datastores.json");
+
     internal string OlderEvents => Path.Combine(Root, "events.1.jsonl");
 
     internal string EventsLock => Path.Combine(Root, "events.lock");

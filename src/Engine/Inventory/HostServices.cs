@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Inventory;
 
@@ -11,6 +12,9 @@ public sealed record HostServices
 
     /// <summary>Finds out which backends can run a guest here; costs a moment the first time.</summary>
     public required Func<IReadOnlyList<BackendFinding>> FindBackends { get; init; }
+
+    /// <summary>The I/O of the datastores that machines of the factory have disks on.</summary>
+    public StorageIoControl StorageIo { get; init; } = new();
 
     /// <summary>Memory of the host (or of the container that this process is in), MB.</summary>
     public int PhysicalMemoryMB { get; init; } = (int)Math.Min(int.MaxValue, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20);

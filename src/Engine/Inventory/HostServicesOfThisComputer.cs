@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Inventory;
 
@@ -7,11 +8,16 @@ namespace Hypervisor.Engine.Inventory;
 internal static class HostServicesOfThisComputer
 {
     /// <summary>Names them; nothing is probed or opened before it is needed.</summary>
-    public static HostServices Create() => new()
+    public static HostServices Create()
     {
-        CreateMachineFactory = static () => new MachineFactory(),
-        FindBackends = static () => Findings(BackendSelector.Default),
-    };
+        var storageIo = new StorageIoControl();
+        return new()
+        {
+            CreateMachineFactory = () => new MachineFactory(storageIo: storageIo),
+            FindBackends = static () => Findings(BackendSelector.Default),
+            StorageIo = storageIo,
+        };
+    }
 
     private static List<BackendFinding> Findings(BackendSelector selector)
     {

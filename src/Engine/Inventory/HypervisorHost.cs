@@ -17,6 +17,7 @@ public sealed partial class HypervisorHost : IDisposable
     private static readonly ConcurrentDictionary<string, Lazy<HypervisorHost>> Opened = new(MachineRules.PathComparer);
 
     private readonly MachineStore _store;
+    private readonly DatastoreSettingsStore _datastoreSettings;
     private readonly ConcurrentDictionary<Guid, RunningMachine> _running = new();
     private readonly ConcurrentDictionary<Guid, ConsoleSession> _consoles = new();
     private readonly Lazy<IMachineFactory> _factory;
@@ -31,6 +32,8 @@ public sealed partial class HypervisorHost : IDisposable
         _factory = new Lazy<IMachineFactory>(services.CreateMachineFactory);
         _backends = new Lazy<IReadOnlyList<BackendFinding>>(services.FindBackends);
         Events = new EventLog(folder);
+        _datastoreSettings = new DatastoreSettingsStore(folder);
+        services.StorageIo.SettingsOf = _datastoreSettings.Find;
     }
 
     /// <summary>The folder that holds its state.</summary>
@@ -99,6 +102,7 @@ public sealed partial class HypervisorHost : IDisposable
         }
 
         Task.WaitAll([.. _running.Values.Select(static running => running.Ended)]);
+        Services.StorageIo.Dispose();
     }
 
     internal IReadOnlyList<PortForward> PortForwardsOf(VirtualMachineConfiguration machine) =>

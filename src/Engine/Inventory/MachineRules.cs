@@ -137,6 +137,7 @@ internal static class MachineRules
                 throw new InvalidConfigurationException($"The disk '{disk.Path}' is attached twice.");
             }
 
+            disk.IoControl?.Check($"The disk '{disk.Path}'");
             if (disk.Format != "raw")
             {
                 throw new InvalidConfigurationException($"The disk '{disk.Path}' has the format '{disk.Format}'; this version reads raw disks.");

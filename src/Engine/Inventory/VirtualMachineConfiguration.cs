@@ -1,4 +1,6 @@
+using System.Text.Json.Serialization;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Inventory;
 
@@ -62,6 +64,10 @@ public sealed record HardDiskConfiguration
 
     /// <summary>The guest may not write.</summary>
     public bool ReadOnly { get; init; }
+
+    /// <summary>What it may claim of its datastore; null when nothing was said of it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public DiskIoSettings? IoControl { get; init; }
 }
 
 /// <summary>A virtual network adapter.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Storage;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Machines;
 
@@ -8,6 +9,28 @@ namespace Hypervisor.Engine.Machines;
 internal static class DiskAttachments
 {
     private const string RawFormat = "raw";
+
+    /// <summary>Opens a disk of a machine and attaches it to its datastore.</summary>
+    /// <exception cref="MachineException">It cannot be opened, or the datastore cannot promise what it reserves.</exception>
+    public static (IDiskImage Image, DiskIo Io) Open(VirtualMachineConfiguration machine, int index, StorageIoControl storageIo)
+    {
+        HardDiskConfiguration disk = machine.Disks[index];
+        IDiskImage image = Open(disk);
+        try
+        {
+            return (image, storageIo.Attach(new DiskIdentity(machine.Id, machine.Name, index, image.Name), disk.IoControl ?? DiskIoSettings.Default));
+        }
+        catch (Exception error)
+        {
+            image.Dispose();
+            if (error is InvalidConfigurationException)
+            {
+                throw new MachineException($"The disk '{disk.Path}' cannot be attached: {error.Message}", error);
+            }
+
+            throw;
+        }
+    }
 
     /// <summary>Opens a disk and locks it against other processes.</summary>
     /// <exception cref="MachineException">It is missing, in use, or of an unknown format; the message names the file and, where the host tells, who holds it.</exception>

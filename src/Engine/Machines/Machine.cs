@@ -1,6 +1,7 @@
 using Hypervisor.Engine.Devices.Platform;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Machines;
 
@@ -28,10 +29,10 @@ internal sealed class Machine : IMachine, IMachineControl
 
     /// <summary>Assembles a machine and loads its guest.</summary>
     /// <exception cref="MachineException">It cannot be run here.</exception>
-    public Machine(VirtualMachineConfiguration configuration, IPartitionFactory backend)
+    public Machine(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo)
     {
         Configuration = configuration;
-        _hardware = new MachineHardware(configuration, backend, this, Raise);
+        _hardware = new MachineHardware(configuration, backend, storageIo, this, Raise);
         try
         {
             Backend = _hardware.Partition.Backend;

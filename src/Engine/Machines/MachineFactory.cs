@@ -1,11 +1,15 @@
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Machines;
 
 /// <summary>Assembles machines on the backends of a host.</summary>
 /// <param name="backends">Where backends are chosen; null for those of this product.</param>
-public sealed class MachineFactory(BackendSelector? backends = null) : IMachineFactory
+/// <param name="storageIo">The datastores whose I/O the machines' disks share; null for machines of no host.</param>
+public sealed class MachineFactory(BackendSelector? backends = null, StorageIoControl? storageIo = null) : IMachineFactory
 {
+    private readonly StorageIoControl _storageIo = storageIo ?? new StorageIoControl();
+
     /// <summary>What the host offers.</summary>
     public BackendSelector Backends { get; } = backends ?? BackendSelector.Default;
 
@@ -14,6 +18,6 @@ public sealed class MachineFactory(BackendSelector? backends = null) : IMachineF
     {
         ArgumentNullException.ThrowIfNull(configuration);
         MachineLimits.Check(configuration);
-        return new Machine(configuration, Backends.Select(configuration.Backend));
+        return new Machine(configuration, Backends.Select(configuration.Backend), _storageIo);
     }
 }

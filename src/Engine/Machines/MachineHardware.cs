@@ -12,6 +12,7 @@ using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Network.UserMode;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Machines;
 
@@ -35,7 +36,7 @@ internal sealed class MachineHardware : IDisposable
 
     /// <summary>Assembles a machine.</summary>
     /// <exception cref="MachineException">Something is missing or does not fit; nothing stays behind.</exception>
-    public MachineHardware(VirtualMachineConfiguration configuration, IPartitionFactory backend, IMachineControl control, Action<MachineEvent> events)
+    public MachineHardware(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo, IMachineControl control, Action<MachineEvent> events)
     {
         try
         {
@@ -74,7 +75,7 @@ internal sealed class MachineHardware : IDisposable
 
             _pci = Reset(new PciBus(_bus, new PartitionMessages(Partition), _interrupts.Line));
             _pci.ResetRequested = () => control.RequestReset("the reset control register");
-            AttachDisks(configuration, events, control);
+            AttachDisks(configuration, storageIo, events, control);
             AttachNetworkAdapters(configuration, settings, events, control);
             var console = new VirtioConsole(Memory, Console);
             Attach(console, ConsoleSlot, events, control);
@@ -205,12 +206,12 @@ internal sealed class MachineHardware : IDisposable
         }
     }
 
-    private void AttachDisks(VirtualMachineConfiguration configuration, Action<MachineEvent> events, IMachineControl control)
+    private void AttachDisks(VirtualMachineConfiguration configuration, StorageIoControl storageIo, Action<MachineEvent> events, IMachineControl control)
     {
         for (int i = 0; i < configuration.Disks.Count; i++)
         {
-            var image = DiskAttachments.Open(configuration.Disks[i]);
-            Attach(new VirtioBlock(Memory, image, $"disk {i}", $"{configuration.Id:N}"[..16] + $"-{i}"), FirstDiskSlot + i, events, control);
+            var (image, io) = DiskAttachments.Open(configuration, i, storageIo);
+            Attach(new VirtioBlock(Memory, image, $"disk {i}", $"{configuration.Id:N}"[..16] + $"-{i}", io: io), FirstDiskSlot + i, events, control);
         }
     }
 

@@ -1,3 +1,4 @@
+using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Native.Timing;
 
 namespace Hypervisor.Engine.Storage.IoControl;
@@ -113,8 +114,24 @@ public sealed class DatastoreIo : IDisposable
         _wake?.Dispose();
     }
 
+    /// <summary>Refuses a reservation that together with those of the other disks is above the datastore's limit.</summary>
+    /// <param name="disk">The disk that asks; null for one that is not attached yet.</param>
+    /// <param name="reservation">I/O operations a second.</param>
+    /// <exception cref="InvalidConfigurationException">It cannot be promised; the message says by how much.</exception>
+    internal void CheckReservation(DiskIo? disk, long reservation)
+    {
+        long limit = Settings.LimitIops;
+        long others = Disks.Where(other => other != disk).Sum(static other => other.Settings.ReservationIops);
+        if (limit >= 0 && reservation > 0 && others + reservation > limit)
+        {
+            throw new InvalidConfigurationException(
+                $"A reservation of {reservation} I/O operations a second cannot be promised: the datastore '{Name}' is limited to {limit}, of which {others} are reserved; {others + reservation - limit} are missing.");
+        }
+    }
+
     internal DiskIo Attach(DiskIdentity identity, DiskIoSettings settings)
     {
+        CheckReservation(null, settings.ReservationIops);
         var disk = new DiskIo(this, identity, settings);
         lock (_lock)
         {
@@ -220,7 +237,7 @@ public sealed class DatastoreIo : IDisposable
                 continue;
             }
 
-            request.GrantedAt = now;
+            request.GrantedAt = request.StartedAt = now;
             if (last is null)
             {
                 first = request;

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Hypervisor.Engine.Inventory;
 
 namespace Hypervisor.Engine.Storage.IoControl;
@@ -42,6 +43,7 @@ public sealed record DiskIoSettings
     public long ReservationIops { get; init; }
 
     /// <summary>There is a limit or a reservation, which act whether or not the datastore is congested.</summary>
+    [JsonIgnore]
     public bool IsRestricted => LimitIops != Unlimited || LimitBytesPerSecond != Unlimited || ReservationIops != 0;
 
     /// <summary>These settings at a shares level.</summary>

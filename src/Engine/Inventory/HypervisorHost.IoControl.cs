@@ -1,0 +1,205 @@
+using System.Globalization;
+using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Storage.IoControl;
+
+namespace Hypervisor.Engine.Inventory;
+
+// Storage I/O control: what disks and datastores are set to. Changes act at once on what runs here.
+public sealed partial class HypervisorHost
+{
+    /// <summary>The disks of a machine and what they may claim of their datastores.</summary>
+    public IReadOnlyList<DiskIoControl> GetDiskIoControl(VirtualMachine machine)
+    {
+        ArgumentNullException.ThrowIfNull(machine);
+        VirtualMachineConfiguration present = Get(machine.Id, machine.Name);
+        return [.. present.Disks.Select((_, index) => new DiskIoControl(present, index, Services.StorageIo.Find(present.Id, index)))];
+    }
+
+    /// <summary>The datastores that disks of the inventory are on, and those that something was set for, by name.</summary>
+    public IReadOnlyList<DatastoreIoControl> GetDatastoreIoControl()
+    {
+        IReadOnlyDictionary<string, DatastoreIoSettings> settings = _datastoreSettings.Read();
+        IEnumerable<string> names = _store.Read().Machines
+            .SelectMany(static machine => machine.Disks)
+            .Select(static disk => DatastoreName.Of(disk.Path))
+            .Append(DatastoreName.Of(Folder.Root))
+            .Concat(settings.Keys)
+            .Concat(Services.StorageIo.Datastores.Select(static datastore => datastore.Name));
+        return [.. names.Distinct(DatastoreName.Comparer).Order(DatastoreName.Comparer).Select(name =>
+            new DatastoreIoControl(name, settings.GetValueOrDefault(name, DatastoreIoSettings.Default), Services.StorageIo.Find(name)))];
+    }
+
+    /// <summary>
+    /// Changes what disks of a machine may claim. A machine that runs here follows at once. The task's result is an array of
+    /// <see cref="DiskIoControl"/>, one for each disk asked for.
+    /// </summary>
+    /// <param name="target">The machine, on or off.</param>
+    /// <param name="disks">
+    /// Disks by name (<c>Hard disk 1</c>, or the number alone), by file name or by path, with wildcards; null for all. A name without
+    /// wildcards that matches nothing fails the task.
+    /// </param>
+    /// <param name="change">Makes the new settings of the present ones.</param>
+    public VITask ConfigureDiskIo(VirtualMachine target, IReadOnlyList<string>? disks, Func<DiskIoSettings, DiskIoSettings> change)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        return Tasks.Run("ReconfigVM_Task", $"Reconfigure storage I/O control of {target.Name}", target.Id, target.Name, (_, _) =>
+            Task.FromResult<object?>(ConfigureDiskIoNow(target, disks, change)));
+    }
+
+    /// <summary>Changes how a datastore is controlled, at once. The task's result is its <see cref="DatastoreIoControl"/>.</summary>
+    /// <param name="datastore">A mount point of the host, or a path on its file system.</param>
+    /// <param name="change">Makes the new settings of the present ones.</param>
+    public VITask ConfigureDatastoreIo(string datastore, Func<DatastoreIoSettings, DatastoreIoSettings> change) =>
+        Tasks.Run("ConfigureDatastoreIORM_Task", $"Configure storage I/O control of {datastore}", null, datastore, (_, _) =>
+            Task.FromResult<object?>(ConfigureDatastoreIoNow(datastore, change)));
+
+    private DiskIoControl[] ConfigureDiskIoNow(VirtualMachine target, IReadOnlyList<string>? disks, Func<DiskIoSettings, DiskIoSettings> change)
+    {
+        (VirtualMachineConfiguration machine, List<int> changed, int[] wanted) = _store.Edit(() =>
+        {
+            VirtualMachineConfiguration present = Get(target.Id, target.Name);
+            int[] indexes = FindDisks(present, disks);
+            if (!_running.ContainsKey(present.Id) && MachineHold.WhoHolds(Folder, present.Id) is { } holder)
+            {
+                throw new PowerStateException($"'{present.Name}' is run by {holder}. Only that process can do this.");
+            }
+
+            HardDiskConfiguration[] configured = [.. present.Disks];
+            var different = new List<int>();
+            foreach (int index in indexes)
+            {
+                DiskIoSettings before = configured[index].IoControl ?? DiskIoSettings.Default, after = change(before);
+                after.Check($"{present.Name}, {DiskIoControl.NameOf(index)}");
+                if (after != before)
+                {
+                    configured[index] = configured[index] with { IoControl = after == DiskIoSettings.Default ? null : after };
+                    different.Add(index);
+                }
+            }
+
+            VirtualMachineConfiguration now = present with { Disks = configured };
+            CheckReservations(now, different);
+            if (different.Count > 0)
+            {
+                _store.Write(now);
+                Apply(now, different);
+            }
+
+            return (now, different, indexes);
+        });
+        foreach (int index in changed)
+        {
+            Record("VmReconfiguredEvent", MachineEventSeverity.Info, machine,
+                $"Reconfigured storage I/O control of {machine.Name}, {DiskIoControl.NameOf(index)}: {Describe(machine.Disks[index].IoControl ?? DiskIoSettings.Default)}");
+        }
+
+        return [.. wanted.Select(index => new DiskIoControl(machine, index, Services.StorageIo.Find(machine.Id, index)))];
+    }
+
+    private DatastoreIoControl ConfigureDatastoreIoNow(string path, Func<DatastoreIoSettings, DatastoreIoSettings> change)
+    {
+        if (!Path.Exists(path))
+        {
+            throw new InvalidConfigurationException($"There is no datastore '{path}'. A datastore is a file system of this host, named by its mount point or a path on it; Get-IoControl lists those in use.");
+        }
+
+        string name = DatastoreName.Of(path);
+        (DatastoreIoSettings before, DatastoreIoSettings after) = _store.Edit(() =>
+        {
+            DatastoreIoSettings old = _datastoreSettings.Find(name), changed = change(old);
+            changed.Check($"The datastore '{name}'");
+            if (changed.LimitIops >= 0 && Services.StorageIo.Find(name)?.Disks.Sum(static disk => disk.Settings.ReservationIops) is { } reserved && reserved > changed.LimitIops)
+            {
+                throw new InvalidConfigurationException(
+                    $"The datastore '{name}': a limit of {changed.LimitIops} I/O operations a second is {reserved - changed.LimitIops} less than what running disks have reserved ({reserved}).");
+            }
+
+            if (changed != old)
+            {
+                _datastoreSettings.Write(name, changed);
+            }
+
+            return (old, changed);
+        });
+        DatastoreIo? running = Services.StorageIo.Find(name);
+        if (running is not null && running.Settings != after)
+        {
+            running.Configure(after);
+        }
+
+        if (before != after)
+        {
+            Events.Append("DatastoreIORMReconfiguredEvent", MachineEventSeverity.Info, $"Reconfigured storage I/O control on datastore {name}: {Describe(after)}");
+        }
+
+        return new DatastoreIoControl(name, after, running);
+    }
+
+    private void Apply(VirtualMachineConfiguration machine, List<int> disks)
+    {
+        foreach (int index in disks)
+        {
+            Services.StorageIo.Find(machine.Id, index)?.Configure(machine.Disks[index].IoControl ?? DiskIoSettings.Default);
+        }
+    }
+
+    // Only what runs can have its reservation met; a machine that is off is looked at when it is powered on.
+    private void CheckReservations(VirtualMachineConfiguration machine, List<int> disks)
+    {
+        foreach (int index in disks)
+        {
+            if (Services.StorageIo.Find(machine.Id, index) is { } disk)
+            {
+                disk.Datastore.CheckReservation(disk, machine.Disks[index].IoControl?.ReservationIops ?? 0);
+            }
+        }
+    }
+
+    private static int[] FindDisks(VirtualMachineConfiguration machine, IReadOnlyList<string>? disks)
+    {
+        if (disks is null)
+        {
+            return machine.Disks.Count > 0 ? [.. Enumerable.Range(0, machine.Disks.Count)] : throw new InvalidConfigurationException($"'{machine.Name}' has no disk.");
+        }
+
+        var found = new SortedSet<int>();
+        foreach (string name in disks)
+        {
+            int[] matching = [.. Enumerable.Range(0, machine.Disks.Count).Where(index => IsNamed(machine.Disks[index], index, name))];
+            if (matching.Length == 0 && !NamePattern.ContainsWildcards(name))
+            {
+                string there = machine.Disks.Count == 0 ? "It has none." : $"It has: {string.Join(", ", machine.Disks.Select(static (disk, index) => $"{DiskIoControl.NameOf(index)} ({disk.Path})"))}.";
+                throw new InvalidConfigurationException($"'{machine.Name}' has no disk '{name}'. {there}");
+            }
+
+            found.UnionWith(matching);
+        }
+
+        return [.. found];
+    }
+
+    private static bool IsNamed(HardDiskConfiguration disk, int index, string name)
+    {
+        if (int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+        {
+            return number == index + 1;
+        }
+
+        var pattern = new NamePattern(name);
+        return pattern.IsMatch(DiskIoControl.NameOf(index)) || pattern.IsMatch(Path.GetFileName(disk.Path)) || MachineRules.PathComparer.Equals(disk.Path, name) || pattern.IsMatch(disk.Path);
+    }
+
+    private static string Describe(DiskIoSettings settings)
+    {
+        string bandwidth = settings.LimitBytesPerSecond < 0 ? "" : string.Create(CultureInfo.InvariantCulture, $", {settings.LimitBytesPerSecond / 1048576.0:0.###} MB/s at most");
+        return $"{settings.Shares} shares ({settings.SharesLevel}), {(settings.LimitIops < 0 ? "no limit" : $"{settings.LimitIops} IOPS at most")}{bandwidth}, {settings.ReservationIops} IOPS reserved";
+    }
+
+    private static string Describe(DatastoreIoSettings settings)
+    {
+        string threshold = settings.CongestionThresholdMode == CongestionThresholdMode.Manual
+            ? $"congestion threshold {settings.CongestionThresholdMillisecond} ms"
+            : $"congestion threshold at {settings.PercentOfPeakThroughput} percent of peak throughput";
+        return $"{(settings.Enabled ? "enabled" : "disabled")}, {threshold}, queue depth {settings.QueueDepth}, {(settings.LimitIops < 0 ? "no limit" : $"{settings.LimitIops} IOPS at most")}";
+    }
+}
