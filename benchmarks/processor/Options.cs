@@ -18,6 +18,7 @@ internal sealed record Options
           --model NAME               processor.model of our machine
           --set NAME=VALUE           an advanced setting of our machine (may be repeated)
           --timeout SECONDS          for one workload or boot, 600 unless said
+          --cpu-time                 ratios of CPU time instead of elapsed time, for a host that is busy with other things
           --json FILE                results as JSON too
           --console                  shows the guests' consoles on standard error
           --stress MINUTES           instead of workloads: stress-ng (of the host) in a guest with two virtual processors
@@ -34,6 +35,7 @@ internal sealed record Options
     public int Processors { get; private set; } = 1;
     public int MemoryMB { get; private set; } = 512;
     public TimeSpan Timeout { get; private set; } = TimeSpan.FromSeconds(600);
+    public bool CpuTime { get; private set; }
     public string? JsonPath { get; private set; }
     public bool ShowConsole { get; private set; }
     public double? StressMinutes { get; private set; }
@@ -67,6 +69,7 @@ internal sealed record Options
                 case "--model": options.Settings["processor.model"] = Value(); break;
                 case "--set": options.Set(Value()); break;
                 case "--timeout": options.Timeout = TimeSpan.FromSeconds(Number()); break;
+                case "--cpu-time": options.CpuTime = true; break;
                 case "--json": options.JsonPath = Value(); break;
                 case "--console": options.ShowConsole = true; break;
                 case "--stress": options.StressMinutes = Number(); break;

@@ -34,7 +34,7 @@ internal static class OursChild
         using IMachine machine = new MachineFactory().Create(configuration);
         machine.EventRaised += happened => Console.Error.WriteLine($"ours: {happened.Severity}: {happened.Message}");
         machine.Start();
-        new Thread(() => Feed(machine.Console)) { IsBackground = true, Name = "input" }.Start();
+        new Thread(() => Feed(machine)) { IsBackground = true, Name = "input" }.Start();
         Show(machine.Console, output);
         MachineStop stop = machine.Stopped.GetAwaiter().GetResult();
         if (stop.Reason is not (MachineStopReason.GuestShutdown or MachineStopReason.PoweredOff))
@@ -68,13 +68,16 @@ internal static class OursChild
         }
     }
 
-    private static void Feed(MachineConsole console)
+    // The end of the input is the end of the benchmark, whose machine nobody needs then.
+    private static void Feed(IMachine machine)
     {
         using Stream input = Console.OpenStandardInput();
         byte[] buffer = new byte[4096];
         for (int count; (count = input.Read(buffer)) > 0;)
         {
-            console.SendAsync(buffer.AsMemory(0, count)).GetAwaiter().GetResult();
+            machine.Console.SendAsync(buffer.AsMemory(0, count)).GetAwaiter().GetResult();
         }
+
+        machine.PowerOff();
     }
 }

@@ -29,7 +29,7 @@ internal sealed class Results(Options options)
 
         list.Add(measurement);
         Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"  {workload.Name,-8} {platform,-7} {measurement.Seconds,9:F3} s (own clock {measurement.GuestSeconds:F3} s) {measurement.Result}"));
+            $"  {workload.Name,-8} {platform,-7} {measurement.Seconds,9:F3} s, CPU {measurement.CpuSeconds:F2} s, own clock {measurement.GuestSeconds,9:F3} s  {measurement.Result}"));
     }
 
     public void AddProblem(string problem)
@@ -46,7 +46,7 @@ internal sealed class Results(Options options)
     {
         List<Row> rows = [.. options.Workloads.Select(MakeRow)];
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{DateTime.UtcNow:yyyy-MM-dd}, {Environment.ProcessorCount} host CPUs, .NET {Environment.Version}; medians of {options.Repeat}, scale {options.Scale}"));
+            $"{DateTime.UtcNow:yyyy-MM-dd}, {Environment.ProcessorCount} host CPUs, .NET {Environment.Version}; medians of {options.Repeat}, {(options.CpuTime ? "CPU time" : "elapsed time")}, scale {options.Scale}"));
         Console.WriteLine();
         Console.WriteLine("| workload | native, s | QEMU, s | ours, s | ours/QEMU | ours/native | must | aim | |");
         Console.WriteLine("|---|---|---|---|---|---|---|---|---|");
@@ -69,6 +69,7 @@ internal sealed class Results(Options options)
                 hostProcessors = Environment.ProcessorCount,
                 options.Repeat,
                 options.Scale,
+                options.CpuTime,
                 options.Settings,
                 rows,
                 problems = _problems,
@@ -79,9 +80,9 @@ internal sealed class Results(Options options)
 
     private static string Text(double? value) => value is { } number ? number.ToString(number < 0.1 ? "F3" : "F2", CultureInfo.InvariantCulture) : "–";
 
-    private static double? Median(IReadOnlyList<Measurement> measurements)
+    private double? Median(IReadOnlyList<Measurement> measurements)
     {
-        double[] sorted = [.. measurements.Select(measurement => measurement.Seconds).Order()];
+        double[] sorted = [.. measurements.Select(measurement => options.CpuTime ? measurement.CpuSeconds : measurement.Seconds).Order()];
         int middle = sorted.Length / 2;
         return sorted.Length == 0 ? null : sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
     }

@@ -47,9 +47,9 @@ internal sealed class Runner(Options options, Platform platform)
                     {
                         _results.Add(workload, kind, session.Run(workload.PrepareAt(options.Scale), workload.CommandAt(options.Scale), workload.Check));
                     }
-                    else if (kind != PlatformKind.Native)
+                    else if (session.Boot is { } boot)
                     {
-                        _results.Add(workload, kind, new Measurement(session.BootSeconds, session.BootSeconds, ""));
+                        _results.Add(workload, kind, boot);
                     }
                 }
                 catch (BenchmarkException exception)

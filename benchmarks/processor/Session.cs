@@ -6,9 +6,10 @@ namespace Hypervisor.Benchmarks.Processor;
 
 /// <summary>One timed command.</summary>
 /// <param name="Seconds">Host time between the two markers.</param>
-/// <param name="GuestSeconds">The same as the guest's own clock says.</param>
+/// <param name="CpuSeconds">CPU time that the platform's process took for it.</param>
+/// <param name="GuestSeconds">Elapsed time as the guest's own clock says; null for a boot.</param>
 /// <param name="Result">Last line of its output.</param>
-internal sealed record Measurement(double Seconds, double GuestSeconds, string Result);
+internal sealed record Measurement(double Seconds, double CpuSeconds, double? GuestSeconds, string Result);
 
 /// <summary>
 /// The agent of guest/agent.sh behind the standard input and output of a process: QEMU, our machine in a process of its own, or the host
@@ -21,9 +22,9 @@ internal sealed class Session : IDisposable
     private const int KeptLines = 30;
 
     private readonly Process _process;
-    private readonly BlockingCollection<(long Time, string Text)> _lines = [];
+    private readonly BlockingCollection<Line> _lines = [];
     private readonly Queue<string> _last = new();
-    private long _started = Stopwatch.GetTimestamp();
+    private Line _started = new(Stopwatch.GetTimestamp(), 0, "");
 
     private Session(ProcessStartInfo start, TimeSpan timeout, bool echo)
     {
@@ -32,11 +33,12 @@ internal sealed class Session : IDisposable
         start.RedirectStandardInput = true;
         start.RedirectStandardOutput = true;
         _process = Process.Start(start)!;
+        AppDomain.CurrentDomain.ProcessExit += OnExit;
         new Thread(ReadLines) { IsBackground = true, Name = "console" }.Start();
     }
 
-    /// <summary>Seconds from the start to the first line of init; 0 on the host itself.</summary>
-    public double BootSeconds { get; private set; }
+    /// <summary>The time from the start to the first line of init; null on the host itself.</summary>
+    public Measurement? Boot { get; private set; }
 
     /// <summary>What a boot or a command may take.</summary>
     public TimeSpan Timeout { get; set; }
@@ -55,12 +57,12 @@ internal sealed class Session : IDisposable
         {
             if (startMarker is not null)
             {
-                session._started = session.WaitFor(startMarker).Time;
+                session._started = session.WaitFor(startMarker);
             }
 
             if (boots)
             {
-                session.BootSeconds = Stopwatch.GetElapsedTime(session._started, session.WaitFor(InitMarker).Time).TotalSeconds;
+                session.Boot = Between(session._started, session.WaitFor(InitMarker), guestSeconds: null, "");
             }
 
             session.WaitFor(ReadyMarker);
@@ -79,29 +81,44 @@ internal sealed class Session : IDisposable
     {
         _process.StandardInput.Write($"{prepare}\n{command}\n{check}\n");
         _process.StandardInput.Flush();
-        long begin = WaitFor(BeginMarker).Time;
-        var (end, line) = WaitFor(EndMarker);
+        Line begin = WaitFor(BeginMarker), end = WaitFor(EndMarker);
         string checkedResult = WaitFor(CheckMarker).Text[CheckMarker.Length..];
-        string[] fields = line.Split(' ', 4);
-        return fields is [_, "0", var seconds, var result]
-            ? new Measurement(Stopwatch.GetElapsedTime(begin, end).TotalSeconds, double.Parse(seconds, CultureInfo.InvariantCulture), (result + checkedResult).Trim())
-            : throw Failure($"'{command}' failed with '{line}'");
+        string[] fields = end.Text.Split(' ', 5);
+        if (fields is not [_, "0", var seconds, var cpuSeconds, var result])
+        {
+            throw Failure($"'{command}' failed with '{end.Text}'");
+        }
+
+        Measurement measured = Between(begin, end, double.Parse(seconds, CultureInfo.InvariantCulture), (result + checkedResult).Trim());
+
+        // On the host itself the agent has not yet waited for the command, so that its time is not in the agent's.
+        return Boot is null ? measured with { CpuSeconds = double.Parse(cpuSeconds, CultureInfo.InvariantCulture) } : measured;
     }
 
     public void Dispose()
     {
-        _process.StandardInput.Close();
-        if (!_process.HasExited)
-        {
-            _process.Kill(entireProcessTree: true);
-        }
-
+        AppDomain.CurrentDomain.ProcessExit -= OnExit;
+        Kill();
         _process.WaitForExit();
         _process.Dispose();
         _lines.Dispose();
     }
 
-    private (long Time, string Text) WaitFor(string marker)
+    private void Kill()
+    {
+        if (!_process.HasExited)
+        {
+            _process.Kill(entireProcessTree: true);
+        }
+    }
+
+    // A machine does not outlive the benchmark that was interrupted.
+    private void OnExit(object? sender, EventArgs e) => Kill();
+
+    private static Measurement Between(Line begin, Line end, double? guestSeconds, string result) =>
+        new(Stopwatch.GetElapsedTime(begin.Time, end.Time).TotalSeconds, end.CpuSeconds - begin.CpuSeconds, guestSeconds, result);
+
+    private Line WaitFor(string marker)
     {
         long deadline = Environment.TickCount64 + (long)Timeout.TotalMilliseconds;
         while (true)
@@ -143,7 +160,8 @@ internal sealed class Session : IDisposable
         {
             while (_process.StandardOutput.ReadLine() is { } text)
             {
-                _lines.Add((Stopwatch.GetTimestamp(), text.TrimEnd('\r')));
+                long time = Stopwatch.GetTimestamp();
+                _lines.Add(new Line(time, text.StartsWith('@') ? ReadCpuSeconds() : 0, text.TrimEnd('\r')));
             }
 
             _lines.CompleteAdding();
@@ -153,4 +171,14 @@ internal sealed class Session : IDisposable
             // The session was disposed meanwhile; nobody waits for lines any more.
         }
     }
+
+    // User and system time of the process and of the children it has waited for (proc(5), /proc/pid/stat, fields 14 to 17, in 1/100 s).
+    private double ReadCpuSeconds()
+    {
+        string stat = File.ReadAllText($"/proc/{_process.Id}/stat");
+        string[] afterName = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
+        return afterName[11..15].Sum(ticks => long.Parse(ticks, CultureInfo.InvariantCulture)) / 100.0;
+    }
+
+    private sealed record Line(long Time, double CpuSeconds, string Text);
 }

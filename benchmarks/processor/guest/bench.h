@@ -22,7 +22,7 @@ uint64_t locked(long count);
 // Writes `count` bytes that compress by about half to standard output.
 void write_data(long count);
 
-// Runs a command between a line "@begin" and a line "@end status seconds last-line-of-its-output".
+// Runs a command between a line "@begin" and a line "@end status seconds CPU-seconds last-line-of-its-output".
 int timed(char **command);
 
 static inline uint64_t next_random(uint64_t *state)

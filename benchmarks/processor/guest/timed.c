@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,7 +56,10 @@ int timed(char **command)
     output[length] = 0;
     waitpid(child, &status, 0);
     double seconds = now() - start;
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    double cpu = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     char *last = strrchr(output, '\n'), line[512];
-    put(line, snprintf(line, sizeof line, "@end %d %.6f %.400s\n", status, seconds, last ? last + 1 : output));
+    put(line, snprintf(line, sizeof line, "@end %d %.6f %.6f %.400s\n", status, seconds, cpu, last ? last + 1 : output));
     return 0;
 }
