@@ -24,6 +24,14 @@ public unsafe interface IMemoryBus
     /// <summary>A store hit a page marked <see cref="PageAttributes.Code"/>: all processors must drop code decoded from it.</summary>
     void CodePageWritten(ulong pageNumber);
 
+    /// <summary>
+    /// This processor marked a page <see cref="PageAttributes.Code"/>: <see cref="X86Processor.RevokeWriteAccess(ulong)"/> must be
+    /// called on the others before this returns. Not needed where there is only one.
+    /// </summary>
+    void CodePageMarked(ulong pageNumber)
+    {
+    }
+
     /// <summary>A store hit a page marked <see cref="PageAttributes.TrackWrites"/>: record it, and clear the mark if the first store suffices.</summary>
     void TrackedPageWritten(ulong pageNumber)
     {

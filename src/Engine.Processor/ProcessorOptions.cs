@@ -24,6 +24,17 @@ public sealed record ProcessorOptions
     /// <summary>Cores of a socket, for the topology leaves of CPUID; 0 puts all processors into one.</summary>
     public int CoresPerSocket { get; init; }
 
+    /// <summary>
+    /// Bytes for decoded and translated code together, a multiple of 8192, from 1 MB; when they are used up all of it is forgotten.
+    /// </summary>
+    public int CodeCacheBytes { get; init; } = 64 << 20;
+
+    /// <summary>Translate what runs often into the host's code, where the host can (x86-64 with BMI2, Linux); otherwise all is interpreted.</summary>
+    public bool Translate { get; init; } = true;
+
+    /// <summary>Runs in the interpreter before a block is translated, from 1 (translated when it is met first).</summary>
+    public int TranslationThreshold { get; init; } = 16;
+
     /// <summary>The level of the x86-64 psABI that CPUID shows at most (1: SSE2 only); 0 shows all there is.</summary>
     public int FeatureLevel { get; init; }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
+using Hypervisor.Engine.Native;
+using Hypervisor.Engine.Processor.Translation;
 
 namespace Hypervisor.Engine.Processor;
 
@@ -16,7 +17,7 @@ public sealed unsafe partial class X86Processor : IDisposable
     private readonly IPortBus _ports;
     private readonly TimestampCounter _timestamp;
     private readonly ConcurrentQueue<ulong> _invalidatedPages = new();
-    private readonly TlbEntry* _tlb;
+    private readonly ProcessorMemory _native = new();
     private int _startupVector;
 
     /// <summary>Makes a processor in its power-on state (see <see cref="Reset"/>).</summary>
@@ -34,17 +35,24 @@ public sealed unsafe partial class X86Processor : IDisposable
         _timestamp = options.Timestamp;
         _physicalMask = (1ul << options.PhysicalAddressBits) - 1;
 
-        // SAFETY: zeroed native memory owned by this object until Dispose; aligned for vector access and cache lines.
-        State = (CpuState*)NativeMemory.AlignedAlloc((nuint)sizeof(CpuState), 64);
-        nuint tlbBytes = (nuint)(sizeof(TlbEntry) * TranslationBuffer.Entries * TranslationBuffer.Sets);
-        _tlb = (TlbEntry*)NativeMemory.AlignedAlloc(tlbBytes, 64);
-        NativeMemory.Clear(State, (nuint)sizeof(CpuState));
-        NativeMemory.Clear(_tlb, tlbBytes);
+        State = _native.State;
+        _tlb = _native.TranslationBuffers;
+        _targets = [.. Enumerable.Range(0, TranslationBuffer.Sets).Select(set => new TargetTable(_native.TargetTables + (set * TargetTable.TableBytes)))];
+        nuint tableBytes = (nuint)((JumpEntries * sizeof(JumpEntry)) + (FetchEntries * sizeof(FetchEntry)) + sizeof(DecodedInstruction));
+        _tables = AnonymousMemory.Allocate((tableBytes + 4095) & ~(nuint)4095);
+        _jumps = (JumpEntry*)_tables.Address;
+        _fetches = (FetchEntry*)(_jumps + JumpEntries);
+        _fetchMarker = (DecodedInstruction*)(_fetches + FetchEntries);
+        _blocks = new BlockCache(options.CodeCacheBytes / 2);
+        _translationThreshold = Math.Max(1, options.TranslationThreshold);
+        _translator = options.Translate && BlockTranslator.IsSupported ? new BlockTranslator(_native, options.CodeCacheBytes / 2) : null;
+        for (int set = 0; set < TranslationBuffer.Sets; set++)
+        {
+            TranslationBuffer.Clear(SetOf(set));
+        }
+
         Reset();
     }
-
-    /// <summary>Frees native memory if it was not disposed of.</summary>
-    ~X86Processor() => Free();
 
     /// <summary>Index in the machine and local APIC id.</summary>
     public int Index { get; }
@@ -134,8 +142,11 @@ public sealed unsafe partial class X86Processor : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Free();
-        GC.SuppressFinalize(this);
+        State = null;
+        _native.Dispose();
+        _tables.Dispose();
+        _blocks.Dispose();
+        _translator?.Dispose();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -148,17 +159,6 @@ public sealed unsafe partial class X86Processor : IDisposable
     }
 
     private bool TakeAttention(Attention bit) => (Interlocked.And(ref State->Attention, ~(int)bit) & (int)bit) != 0;
-
-    private void Free()
-    {
-        if (State != null)
-        {
-            NativeMemory.AlignedFree(State);
-            NativeMemory.AlignedFree(_tlb);
-            FreeBlocks();
-            State = null;
-        }
-    }
 
     private enum Activity
     {

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Hypervisor.Engine.Processor.Translation;
 
 namespace Hypervisor.Engine.Processor;
 
@@ -30,9 +31,26 @@ internal unsafe struct Block
     /// <summary>Number of instructions, the closing pseudo-instruction included.</summary>
     public int Count;
 
-    private readonly int _padding;
+    /// <summary>
+    /// Runs in the interpreter that are left until the block is translated; 0 for one that never is. Its first instruction then is
+    /// the one that counts.
+    /// </summary>
+    public int Warmth;
+
+    /// <summary>The translation for each <see cref="TranslationSet"/>, or null.</summary>
+    public TranslatedBlock* User, Supervisor, SupervisorUser;
+
+    /// <summary>Starts without translations.</summary>
+    public void ClearTranslations(int warmth)
+    {
+        Warmth = warmth;
+        User = Supervisor = SupervisorUser = null;
+    }
 
     public readonly bool CrossesPage => Page != SecondPage;
+
+    /// <summary>The place of the translation for a set.</summary>
+    public static TranslatedBlock** Translation(Block* block, int set) => &block->User + set;
 
     /// <summary>The instructions follow the header.</summary>
     public static DecodedInstruction* First(Block* block) => (DecodedInstruction*)(block + 1);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Hypervisor.Engine.Native;
+using Hypervisor.Engine.Processor.Translation;
 
 namespace Hypervisor.Engine.Processor;
 
@@ -9,19 +10,21 @@ namespace Hypervisor.Engine.Processor;
 /// </summary>
 internal sealed unsafe class BlockCache : IDisposable
 {
-    private const int ArenaBytes = 64 << 20;
     private const int KeyBuckets = 1 << 16;
     private const int PageBuckets = 1 << 13;
 
-    private readonly AnonymousMemory _arena = AnonymousMemory.Allocate(ArenaBytes);
+    private readonly AnonymousMemory _arena;
     private readonly AnonymousMemory _index = AnonymousMemory.Allocate((KeyBuckets + PageBuckets + PageBuckets) * (nuint)sizeof(nint));
     private readonly Block** _keys;
     private readonly Block** _pages;
     private readonly Block** _secondPages;
     private nuint _used;
 
-    public BlockCache()
+    /// <summary>Makes an empty cache.</summary>
+    /// <param name="bytes">Room for blocks and the records of their translations, a multiple of 4096.</param>
+    public BlockCache(int bytes)
     {
+        _arena = AnonymousMemory.Allocate((nuint)bytes);
         // SAFETY: one allocation split into three tables of pointers, zeroed by the operating system.
         _keys = (Block**)_index.Address;
         _pages = _keys + KeyBuckets;
@@ -49,8 +52,18 @@ internal sealed unsafe class BlockCache : IDisposable
     public Block* Reserve(int instructions)
     {
         nuint bytes = (nuint)(sizeof(Block) + (instructions * sizeof(DecodedInstruction)));
-        return _used + bytes <= ArenaBytes ? (Block*)((byte*)_arena.Address + _used) : null;
+        return _used + bytes <= _arena.Length ? (Block*)((byte*)_arena.Address + _used) : null;
     }
+
+    /// <summary>Bytes in use.</summary>
+    public long Used => (long)_used;
+
+    /// <summary>Room for records that live as long as the blocks; null when the arena is full.</summary>
+    public byte* Reserve(int bytes, int alignment) =>
+        _used + (nuint)(bytes + alignment) <= _arena.Length ? (byte*)_arena.Address + ((_used + (nuint)alignment - 1) & ~(nuint)(alignment - 1)) : null;
+
+    /// <summary>Keeps the first bytes of reserved room.</summary>
+    public void Keep(byte* at, int bytes) => _used = (nuint)(at + bytes - (byte*)_arena.Address + 63) & ~(nuint)63;
 
     /// <summary>Enters a block that was built in reserved room; its key, pages and count are set.</summary>
     public void Commit(Block* block)
@@ -72,7 +85,7 @@ internal sealed unsafe class BlockCache : IDisposable
     }
 
     /// <summary>Drops the blocks that hold bytes of a page; each instruction's handler becomes <paramref name="stale"/>.</summary>
-    public bool DropPage(ulong page, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale)
+    public bool DropPage(ulong page, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale, TargetTable[] targets)
     {
         bool any = false;
         for (Block** at = _pages + PageBucket(page); *at != null;)
@@ -81,7 +94,7 @@ internal sealed unsafe class BlockCache : IDisposable
             if (block->Page == page || block->Key == Block.Dropped)
             {
                 any = true;
-                Drop(block, stale);
+                Drop(block, stale, targets);
                 *at = block->PageNext;
             }
             else
@@ -96,7 +109,7 @@ internal sealed unsafe class BlockCache : IDisposable
             if (block->SecondPage == page || block->Key == Block.Dropped)
             {
                 any = true;
-                Drop(block, stale);
+                Drop(block, stale, targets);
                 *at = block->SecondPageNext;
             }
             else
@@ -123,7 +136,7 @@ internal sealed unsafe class BlockCache : IDisposable
         _index.Dispose();
     }
 
-    private void Drop(Block* block, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale)
+    private void Drop(Block* block, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale, TargetTable[] targets)
     {
         if (block->Key == Block.Dropped)
         {
@@ -137,6 +150,15 @@ internal sealed unsafe class BlockCache : IDisposable
         }
 
         *at = block->HashNext;
+        for (int set = 0; set < targets.Length; set++)
+        {
+            TranslatedBlock* translation = *Block.Translation(block, set);
+            if (translation != null)
+            {
+                targets[set].RemoveCode((int)(block->Key & X86Processor.PageMask), translation->Entry);
+            }
+        }
+
         block->Key = Block.Dropped;
         DecodedInstruction* i = Block.First(block);
         for (int n = 0; n < block->Count; n++)

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Hypervisor.Engine.Native;
 using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor;
@@ -9,20 +10,29 @@ public sealed unsafe partial class X86Processor
 {
     private const int JumpEntries = 4096;
     private const int FetchEntries = 256;
+    private const int FetchedPageBits = 1 << 14;
     private const int MaximumInstructions = 32;
     private const int MaximumInstructionBytes = 15;
 
-    private readonly BlockCache _blocks = new();
+    private readonly BlockCache _blocks;
     private readonly FetchBuffer _fetch = new();
     private Decoder? _decoder16, _decoder32, _decoder64;
 
-    private readonly JumpEntry* _jumps = AllocateJumps();
-    private readonly FetchEntry* _fetches = AllocateFetches();
-    private readonly DecodedInstruction* _fetchMarker = AllocateMarker();
+    private readonly AnonymousMemory _tables;
+    private readonly JumpEntry* _jumps;
+    private readonly FetchEntry* _fetches;
+    private readonly DecodedInstruction* _fetchMarker;
 
-    // A jump entry holds only with the stamp of now: generation in the high bits, mode in the low ones.
+    // Linear pages from which something was fetched since all was forgotten last: a bit for each hash, and one for each 1 GB region
+    // in which the page was a large one.
+    private readonly ulong[] _fetchedPages = new ulong[FetchedPageBits / 64];
+    private ulong _fetchedLargeRegions;
+
+    // A jump entry holds only with the stamp of now: generation in the high bits, mode in the low ones. User and supervisor code
+    // have generations of their own, because a load of CR3 leaves global pages alone.
     private ulong _stamp;
-    private ulong _generation = 1;
+    private ulong _userGeneration = 1, _supervisorGeneration = 1;
+    private bool _supervisorFetchedLocal;
 
     // The link to fill once the block that a branch wants is found; null for none.
     private DecodedInstruction** _linkSlot;
@@ -47,44 +57,92 @@ public sealed unsafe partial class X86Processor
         public PageKind Kind;
     }
 
-    // SAFETY: native memory of these tables is freed in FreeBlocks; indexes are masked.
-    private static JumpEntry* AllocateJumps() => (JumpEntry*)NativeMemory.AllocZeroed(JumpEntries, (nuint)sizeof(JumpEntry));
-
-    private static FetchEntry* AllocateFetches() => (FetchEntry*)NativeMemory.AllocZeroed(FetchEntries, (nuint)sizeof(FetchEntry));
-
-    private static DecodedInstruction* AllocateMarker() => (DecodedInstruction*)NativeMemory.AllocZeroed(1, (nuint)sizeof(DecodedInstruction));
-
-    private void FreeBlocks()
-    {
-        NativeMemory.Free(_jumps);
-        NativeMemory.Free(_fetches);
-        NativeMemory.Free(_fetchMarker);
-        _blocks.Dispose();
-    }
-
     private void FlushFetchTranslations(bool keepGlobal)
     {
         for (int n = 0; n < FetchEntries; n++)
         {
             if (!keepGlobal || (_fetches[n].Kind & PageKind.Global) == 0)
             {
-                _fetches[n].Linear = TlbEntry.Invalid;
+                _fetches[n].Linear = NoPage;
             }
         }
 
-        _generation++;
+        _userGeneration++;
+        _targets[(int)TranslationSet.User].Clear();
+        if (!keepGlobal || _supervisorFetchedLocal)
+        {
+            ForgetSupervisorTargets();
+        }
+
+        if (!keepGlobal)
+        {
+            Array.Clear(_fetchedPages);
+            _fetchedLargeRegions = 0;
+        }
+
         RefreshStamp();
     }
+
+    private void FlushFetchTranslation(ulong linear)
+    {
+        bool large = (_fetchedLargeRegions & RegionBit(linear)) != 0;
+        if (!large && (_fetchedPages[FetchedPage(linear) >> 6] & (1ul << (FetchedPage(linear) & 63))) == 0)
+        {
+            return;
+        }
+
+        for (int n = 0; n < FetchEntries; n++)
+        {
+            PageKind kind = _fetches[n].Kind;
+            int shift = (kind & PageKind.Huge) != 0 ? 30 : (kind & PageKind.Large) != 0 ? 22 : 12;
+            if ((_fetches[n].Linear ^ linear) >> shift == 0)
+            {
+                _fetches[n].Linear = NoPage;
+            }
+        }
+
+        _userGeneration++;
+        _supervisorGeneration++;
+        foreach (var targets in _targets)
+        {
+            if (large)
+            {
+                targets.Clear();
+            }
+            else
+            {
+                targets.RemovePage(linear);
+            }
+        }
+
+        RefreshStamp();
+    }
+
+    private void ForgetSupervisorTargets()
+    {
+        _supervisorGeneration++;
+        _supervisorFetchedLocal = false;
+        _targets[(int)TranslationSet.Supervisor].Clear();
+        _targets[(int)TranslationSet.SupervisorUser].Clear();
+    }
+
+    private static int FetchedPage(ulong linear) => (int)((linear >> 12) & (FetchedPageBits - 1));
 
     private void FlushBlocks()
     {
         _blocks.Clear();
         ForgetJumps();
+        foreach (var targets in _targets)
+        {
+            targets.Clear();
+        }
+
+        _translator?.Clear();
     }
 
     private void DropCodePage(ulong page)
     {
-        if (_blocks.DropPage(page, &Stale))
+        if (_blocks.DropPage(page, &Stale, _targets))
         {
             ForgetJumps();
         }
@@ -102,12 +160,16 @@ public sealed unsafe partial class X86Processor
     // Blocks of one instruction: for single steps, and for the instruction in the shadow of STI with an interrupt behind it.
     private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _inShadow;
 
-    internal void RefreshStamp() => _stamp = (_generation << 8) | DecodeMode | (State->Cpl == 3 ? 8ul : 0) | 128;
+    internal void RefreshStamp() =>
+        _stamp = (State->Cpl == 3 ? (_userGeneration << 8) | 8 : _supervisorGeneration << 8) | DecodeMode | 128;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ulong LinearRip(ulong rip) => _is64Bit ? rip : (uint)(rip + State->Segments[(int)SegmentName.Cs].Base);
 
-    /// <summary>Goes on at RIP, with no attention to anything: only directly after it was given.</summary>
+    /// <summary>
+    /// Goes on at RIP, with no attention to anything: only directly after it was given. Null when fetching there raises an exception,
+    /// which is then pending.
+    /// </summary>
     private DecodedInstruction* NextBlock(ulong rip)
     {
         ulong linear = LinearRip(rip);
@@ -116,6 +178,10 @@ public sealed unsafe partial class X86Processor
         if (entry->Linear != linear || entry->Stamp != _stamp)
         {
             first = FindBlock(rip, linear, entry);
+            if (first == null)
+            {
+                return null;
+            }
         }
 
         if (_linkSlot != null)
@@ -235,7 +301,11 @@ public sealed unsafe partial class X86Processor
         // What the fetch raises is raised at this instruction.
         State->BlockRip = rip;
         State->Current = _fetchMarker;
-        ulong physical = TranslateFetch(linear);
+        if (!TryTranslateFetch(linear, out ulong physical))
+        {
+            return null;
+        }
+
         ulong key = physical | (DecodeMode << 56);
         if (entry->Linear == linear && entry->Key == key && entry->First != null)
         {
@@ -245,14 +315,23 @@ public sealed unsafe partial class X86Processor
         }
 
         Block* block = _blocks.Find(key);
-        if (block != null && block->CrossesPage && TranslateFetch((linear & ~PageMask) + 4096) >> 12 != block->SecondPage)
+        if (block != null && block->CrossesPage)
         {
-            block = null;
+            if (!TryTranslateFetch((linear & ~PageMask) + 4096, out ulong second))
+            {
+                return null;
+            }
+
+            block = second >> 12 == block->SecondPage ? block : null;
         }
 
         if (block == null)
         {
             block = Decode(key, physical, linear);
+            if (block == null)
+            {
+                return null;
+            }
         }
 
         entry->Linear = linear;
@@ -262,34 +341,48 @@ public sealed unsafe partial class X86Processor
         return entry->First;
     }
 
-    private ulong TranslateFetch(ulong linear)
+    private bool TryTranslateFetch(ulong linear, out ulong physical)
     {
         FetchEntry* entry = _fetches + ((linear >> 12) & (FetchEntries - 1));
         ulong page = linear & ~PageMask;
         uint mode = (uint)_stamp & 0xFF;
         if (entry->Linear != page || entry->Mode != mode)
         {
-            entry->Physical = Translate(linear, AccessKind.Execute) & ~PageMask;
+            if (!TryTranslate(linear, AccessKind.Execute, out physical))
+            {
+                return false;
+            }
+
+            entry->Physical = physical & ~PageMask;
             entry->Linear = page;
             entry->Mode = mode;
             entry->Kind = _walked;
+            _fetchedPages[FetchedPage(linear) >> 6] |= 1ul << (FetchedPage(linear) & 63);
+            if ((_walked & (PageKind.Large | PageKind.Huge)) != 0)
+            {
+                _fetchedLargeRegions |= RegionBit(linear);
+            }
+
+            _supervisorFetchedLocal |= State->Cpl != 3 && (_walked & PageKind.Global) == 0;
         }
 
-        return entry->Physical | (linear & PageMask);
+        physical = entry->Physical | (linear & PageMask);
+        return true;
     }
 
     private Block* Decode(ulong key, ulong physical, ulong linear)
     {
-        Block* block = _blocks.Reserve(MaximumInstructions + 1);
+        Block* block = _blocks.Reserve(MaximumInstructions + 2);
         if (block == null)
         {
             FlushBlocks();
-            block = _blocks.Reserve(MaximumInstructions + 1);
+            block = _blocks.Reserve(MaximumInstructions + 2);
         }
 
         block->Key = key;
         block->Page = block->SecondPage = physical >> 12;
         block->Count = 0;
+        block->ClearTranslations(_translator != null && _is64Bit && !OneInstruction ? _translationThreshold : 0);
         MarkCode(block->Page);
         Decoder decoder = SelectDecoder();
         byte* page = PhysicalPage(physical, out _);
@@ -301,9 +394,10 @@ public sealed unsafe partial class X86Processor
             DecodeRun(block, decoder, limit);
         }
 
-        if (block->Count == 0)
+        if (block->Count == 0
+            && !TryDecodeAcrossPages(block, decoder, page == null ? null : page + (physical & PageMask), Math.Min(room, MaximumInstructionBytes), linear))
         {
-            DecodeAcrossPages(block, decoder, page == null ? null : page + (physical & PageMask), Math.Min(room, MaximumInstructionBytes), linear);
+            return null;
         }
 
         _blocks.Commit(block);
@@ -314,6 +408,14 @@ public sealed unsafe partial class X86Processor
     private void DecodeRun(Block* block, Decoder decoder, int limit)
     {
         DecodedInstruction* to = Block.First(block);
+        if (block->Warmth != 0)
+        {
+            *to = default;
+            to->Handler = &Warm;
+            to->Ordinal = 1;
+            to++;
+        }
+
         decoder.IP = 0;
         int offset = 0;
         bool ends = false;
@@ -348,12 +450,13 @@ public sealed unsafe partial class X86Processor
         to->Handler = &FallThrough;
         to->Offset = (ushort)offset;
         to->Ordinal = (ushort)ordinal;
-        block->Count = ordinal + 1;
+        block->Count = (int)(to - Block.First(block)) + 1;
     }
 
     // One instruction whose bytes lie in two pages, or outside memory (there everything reads as all ones).
-    private void DecodeAcrossPages(Block* block, Decoder decoder, byte* first, int firstCount, ulong linear)
+    private bool TryDecodeAcrossPages(Block* block, Decoder decoder, byte* first, int firstCount, ulong linear)
     {
+        block->Warmth = 0;
         byte* bytes = stackalloc byte[MaximumInstructionBytes];
         new Span<byte>(bytes, MaximumInstructionBytes).Fill(0xFF);
         if (first != null)
@@ -363,7 +466,11 @@ public sealed unsafe partial class X86Processor
 
         if (firstCount < MaximumInstructionBytes)
         {
-            ulong second = TranslateFetch(linear + (ulong)firstCount);
+            if (!TryTranslateFetch(linear + (ulong)firstCount, out ulong second))
+            {
+                return false;
+            }
+
             block->SecondPage = second >> 12;
             MarkCode(block->SecondPage);
             byte* page = PhysicalPage(second, out _);
@@ -384,6 +491,8 @@ public sealed unsafe partial class X86Processor
             to->Ordinal = 1;
             block->Count = 1;
         }
+
+        return true;
     }
 
     private Decoder SelectDecoder()
@@ -413,6 +522,8 @@ public sealed unsafe partial class X86Processor
             byte seen = Interlocked.CompareExchange(ref attributes, (byte)(old | (byte)PageAttributes.Code), old);
             if (seen == old)
             {
+                RevokeWriteAccess(page);
+                _memory.CodePageMarked(page);
                 break;
             }
 

@@ -45,6 +45,21 @@ public sealed unsafe partial class X86Processor
         Raise(Vector.PageFault, errorCode);
     }
 
+    // Leaves an exception pending for the caller to throw or deliver; false, to be returned.
+    private bool Pend(Vector vector, uint errorCode)
+    {
+        _pendingVector = vector;
+        _pendingErrorCode = errorCode;
+        _pendingHasErrorCode = true;
+        return false;
+    }
+
+    private bool PendPageFault(ulong linear, uint errorCode)
+    {
+        State->Cr2 = linear;
+        return Pend(Vector.PageFault, errorCode);
+    }
+
     /// <summary>RIP of the running instruction.</summary>
     internal ulong InstructionPointer(DecodedInstruction* i) => State->BlockRip + i->Offset;
 

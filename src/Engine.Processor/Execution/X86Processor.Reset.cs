@@ -19,6 +19,7 @@ public sealed unsafe partial class X86Processor
         State->Mxcsr = 0x1F80;
         State->Xcr0 = 1;
         State->X87Control = 0x40;
+        InitialiseTranslatedState();
         _msrs.Reset();
         ResetCommon(0x6000_0010);
     }

@@ -52,7 +52,23 @@ public sealed unsafe partial class X86Processor
                     return true;
                 }
 
-                Execute(NextBlock(State->Rip));
+                DecodedInstruction* first = NextBlock(State->Rip);
+                if (first == null)
+                {
+                    reason = default;
+                    return false;
+                }
+
+                Block* block = (Block*)first - 1;
+                if (block->Warmth == 0)
+                {
+                    Execute(first);
+                }
+                else if (!RunWarm(block, first))
+                {
+                    reason = default;
+                    return false;
+                }
             }
         }
         catch (GuestException)

@@ -88,11 +88,11 @@ public sealed unsafe partial class X86Processor
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal T Read<T>(ulong linear) where T : unmanaged
     {
-        TlbEntry* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
-        // The page of the last byte: an access across the end of a page misses, because the next page lives in another entry.
-        if (entry->ReadTag == ((linear + (ulong)sizeof(T) - 1) & ~PageMask))
+        ulong* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
+        // With the last byte's offset: an access across the end of a page misses.
+        if (linear + *entry + (ulong)(sizeof(T) - 1) < TranslationBuffer.PageBytes)
         {
-            return *(T*)(linear + entry->Addend);
+            return *(T*)(linear + entry[TranslationBuffer.Addends]);
         }
 
         return ReadSlow<T>(linear);
@@ -120,9 +120,9 @@ public sealed unsafe partial class X86Processor
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal byte* WritableHost(ulong linear, int size)
     {
-        TlbEntry* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
-        return entry->WriteTag == ((linear + (ulong)size - 1) & ~PageMask) && *entry->Attributes == 0
-            ? (byte*)(linear + entry->Addend)
+        ulong* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
+        return linear + entry[TranslationBuffer.WriteTags] + (ulong)(size - 1) < TranslationBuffer.PageBytes
+            ? (byte*)(linear + entry[TranslationBuffer.Addends])
             : null;
     }
 

@@ -11,89 +11,13 @@ public sealed unsafe partial class X86Processor
 
     private const uint FaultPresent = 1, FaultWrite = 2, FaultUser = 4, FaultReserved = 8, FaultFetch = 16;
 
-    private static readonly byte* NoAttributes = AllocateZeroByte();
-
     private readonly ulong _physicalMask;
 
-    // Sets that hold translations since they were last emptied, so that a flush clears no more than it must.
-    private uint _usedSets = 7;
-
-    // What was walked last, and what each entry of the translation buffer came from.
+    // What was walked last.
     private PageKind _walked;
-    private readonly PageKind[] _tlbKinds = new PageKind[TranslationBuffer.Entries * TranslationBuffer.Sets];
-    private bool _hasLarge;
 
     // An access by the processor itself (descriptor tables, TSS) is a supervisor access whatever the CPL.
     private bool _implicitSupervisor;
-
-    private static byte* AllocateZeroByte()
-    {
-        // SAFETY: one byte that lives as long as the process: the attributes of pages beyond the attribute table.
-        byte* zero = (byte*)NativeMemory.AllocZeroed(1);
-        return zero;
-    }
-
-    /// <summary>Forgets all translations.</summary>
-    internal void FlushTranslations()
-    {
-        for (int set = 0; set < TranslationBuffer.Sets; set++)
-        {
-            if ((_usedSets & (1u << set)) != 0)
-            {
-                // All ones is no page-aligned address either, and filling with bytes is quick.
-                new Span<byte>(_tlb + (set * TranslationBuffer.Entries), TranslationBuffer.Entries * sizeof(TlbEntry)).Fill(0xFF);
-            }
-        }
-
-        _usedSets = 0;
-        _hasLarge = false;
-        FlushFetchTranslations(keepGlobal: false);
-    }
-
-    /// <summary>Forgets all translations but those of global pages (a load of CR3).</summary>
-    internal void FlushLocalTranslations()
-    {
-        for (int set = 0; set < TranslationBuffer.Sets; set++)
-        {
-            if ((_usedSets & (1u << set)) == 0)
-            {
-                continue;
-            }
-
-            int first = set * TranslationBuffer.Entries;
-            for (int n = first; n < first + TranslationBuffer.Entries; n++)
-            {
-                if ((_tlbKinds[n] & PageKind.Global) == 0)
-                {
-                    _tlb[n].ReadTag = _tlb[n].WriteTag = TlbEntry.Invalid;
-                }
-            }
-        }
-
-        FlushFetchTranslations(keepGlobal: true);
-    }
-
-    /// <summary>Forgets the translations of one linear page, the whole of it if it is a large one (INVLPG).</summary>
-    internal void FlushTranslation(ulong linear)
-    {
-        for (int set = 0; set < TranslationBuffer.Sets; set++)
-        {
-            int first = set * TranslationBuffer.Entries;
-            TlbEntry* entry = _tlb + first + (int)((linear >> 12) & TranslationBuffer.IndexMask);
-            entry->ReadTag = entry->WriteTag = TlbEntry.Invalid;
-            for (int n = first; _hasLarge && n < first + TranslationBuffer.Entries; n++)
-            {
-                PageKind kind = _tlbKinds[n];
-                int shift = (kind & PageKind.Huge) != 0 ? 30 : (kind & PageKind.Large) != 0 ? 22 : 64;
-                if (shift < 64 && (_tlb[n].ReadTag ^ linear) >> shift == 0)
-                {
-                    _tlb[n].ReadTag = _tlb[n].WriteTag = TlbEntry.Invalid;
-                }
-            }
-        }
-
-        FlushFetchTranslations(keepGlobal: false);
-    }
 
     /// <summary>
     /// The physical address of a linear one; raises what the access must raise. Data accesses to memory are entered into the
@@ -101,8 +25,18 @@ public sealed unsafe partial class X86Processor
     /// </summary>
     internal ulong Translate(ulong linear, AccessKind kind)
     {
+        if (!TryTranslate(linear, kind, out ulong physical))
+        {
+            throw _guestException;
+        }
+
+        return physical;
+    }
+
+    /// <summary>As <see cref="Translate(ulong, AccessKind)"/>, but what must be raised is left pending, and the answer is false.</summary>
+    internal bool TryTranslate(ulong linear, AccessKind kind, out ulong physical)
+    {
         bool writable;
-        ulong physical;
         _walked = PageKind.None;
         if ((State->Cr0 & Cr0Pg) == 0)
         {
@@ -110,9 +44,9 @@ public sealed unsafe partial class X86Processor
             physical = linear;
             writable = true;
         }
-        else
+        else if (!TryWalk(linear, kind, out physical, out writable))
         {
-            physical = Walk(linear, kind, out writable);
+            return false;
         }
 
         if (kind != AccessKind.Execute)
@@ -120,28 +54,7 @@ public sealed unsafe partial class X86Processor
             Enter(linear, physical, writable);
         }
 
-        return physical;
-    }
-
-    private void Enter(ulong linear, ulong physical, bool writable)
-    {
-        byte* host = _memory.GetPage(physical & ~PageMask, out bool memoryWritable);
-        if (host == null)
-        {
-            return;
-        }
-
-        TlbEntry* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
-        ulong tag = linear & ~PageMask;
-        entry->ReadTag = tag;
-        entry->WriteTag = writable && memoryWritable ? tag : TlbEntry.Invalid;
-        entry->Addend = (ulong)host - tag;
-        ulong page = physical >> 12;
-        entry->Attributes = page < _memory.PageAttributeCount ? _memory.PageAttributeTable + page : NoAttributes;
-        int index = (int)(entry - _tlb);
-        _tlbKinds[index] = _walked;
-        _hasLarge |= (_walked & (PageKind.Large | PageKind.Huge)) != 0;
-        _usedSets |= 1u << (index / TranslationBuffer.Entries);
+        return true;
     }
 
     private void NoteLeaf(ulong entry, int shift)
@@ -150,38 +63,42 @@ public sealed unsafe partial class X86Processor
             | (shift == 30 ? PageKind.Huge : shift > 12 ? PageKind.Large : PageKind.None);
     }
 
-    // Returns the physical address; writable says whether later stores need no further walk (permitted, and dirty is set).
-    private ulong Walk(ulong linear, AccessKind kind, out bool writable)
+    // Finds the physical address; writable says whether later stores need no further walk (permitted, and dirty is set).
+    private bool TryWalk(ulong linear, AccessKind kind, out ulong physical, out bool writable)
     {
+        physical = 0;
+        writable = false;
         bool pae = (State->Cr4 & Cr4Pae) != 0;
-        return IsLongMode ? WalkLong(linear, kind, out writable)
-            : pae ? WalkPae((uint)linear, kind, out writable)
-            : WalkLegacy((uint)linear, kind, out writable);
+        return IsLongMode ? TryWalkLong(linear, kind, ref physical, ref writable)
+            : pae ? TryWalkPae((uint)linear, kind, ref physical, ref writable)
+            : TryWalkLegacy((uint)linear, kind, ref physical, ref writable);
     }
 
-    private ulong WalkLong(ulong linear, AccessKind kind, out bool writable)
+    private bool TryWalkLong(ulong linear, AccessKind kind, ref ulong physical, ref bool writable)
     {
         if ((ulong)((long)linear << 16 >> 16) != linear)
         {
-            RaiseNonCanonical();
+            DecodedInstruction* i = State->Current;
+            return Pend(i != null && i->Segment == (byte)SegmentName.Ss ? Vector.StackFault : Vector.GeneralProtection, 0);
         }
 
-        return WalkLevels(linear, kind, State->Cr3 & _physicalMask & ~PageMask, 39, PteUser | PteWrite, out writable);
+        return TryWalkLevels(linear, kind, State->Cr3 & _physicalMask & ~PageMask, 39, PteUser | PteWrite, ref physical, ref writable);
     }
 
-    private ulong WalkPae(uint linear, AccessKind kind, out bool writable)
+    private bool TryWalkPae(uint linear, AccessKind kind, ref ulong physical, ref bool writable)
     {
         // The four page-directory pointers have no rights of their own (vol. 3A, 4.4.1).
         ulong pdpte = ReadPhysical64((State->Cr3 & 0xFFFF_FFE0) + ((linear >> 30) * 8));
         if ((pdpte & PtePresent) == 0)
         {
-            RaisePageFault(linear, FaultCode(kind, 0));
+            return PendPageFault(linear, FaultCode(kind, 0));
         }
 
-        return WalkLevels(linear, kind, pdpte & _physicalMask & ~PageMask, 21, PteUser | PteWrite, out writable);
+        return TryWalkLevels(linear, kind, pdpte & _physicalMask & ~PageMask, 21, PteUser | PteWrite, ref physical, ref writable);
     }
 
-    private ulong WalkLevels(ulong linear, AccessKind kind, ulong table, int shift, ulong rights, out bool writable)
+    private bool TryWalkLevels(
+        ulong linear, AccessKind kind, ulong table, int shift, ulong rights, ref ulong physical, ref bool writable)
     {
         bool nxe = (State->Efer & EferNxe) != 0;
         ulong reserved = ~_physicalMask & 0x000F_FFFF_FFFF_F000 | (nxe ? 0 : PteNoExecute);
@@ -192,7 +109,7 @@ public sealed unsafe partial class X86Processor
             ulong entry = ReadPhysical64(address);
             if ((entry & PtePresent) == 0)
             {
-                RaisePageFault(linear, FaultCode(kind, 0));
+                return PendPageFault(linear, FaultCode(kind, 0));
             }
 
             bool leaf = shift == 12 || ((entry & PteLarge) != 0 && shift <= 30);
@@ -208,7 +125,7 @@ public sealed unsafe partial class X86Processor
 
             if ((entry & bad) != 0)
             {
-                RaisePageFault(linear, FaultCode(kind, FaultPresent | FaultReserved));
+                return PendPageFault(linear, FaultCode(kind, FaultPresent | FaultReserved));
             }
 
             rights &= entry;
@@ -225,7 +142,11 @@ public sealed unsafe partial class X86Processor
                 continue;
             }
 
-            CheckRights(linear, kind, rights, noExecute != 0);
+            if (!IsAllowed(kind, rights, noExecute != 0))
+            {
+                return PendPageFault(linear, FaultCode(kind, FaultPresent));
+            }
+
             ulong set = PteAccessed | (kind == AccessKind.Write ? PteDirty : 0);
             if ((entry & set) != set && !SetEntryBits64(address, entry, set))
             {
@@ -235,11 +156,12 @@ public sealed unsafe partial class X86Processor
             NoteLeaf(entry, shift);
             writable = ((entry | set) & PteDirty) != 0 && MayWrite(rights);
             ulong offset = (1ul << shift) - 1;
-            return (entry & _physicalMask & ~PageMask & ~offset) | (linear & offset);
+            physical = (entry & _physicalMask & ~PageMask & ~offset) | (linear & offset);
+            return true;
         }
     }
 
-    private ulong WalkLegacy(uint linear, AccessKind kind, out bool writable)
+    private bool TryWalkLegacy(uint linear, AccessKind kind, ref ulong physical, ref bool writable)
     {
         while (true)
         {
@@ -247,7 +169,7 @@ public sealed unsafe partial class X86Processor
             uint directory = ReadPhysical32(directoryAddress);
             if ((directory & PtePresent) == 0)
             {
-                RaisePageFault(linear, FaultCode(kind, 0));
+                return PendPageFault(linear, FaultCode(kind, 0));
             }
 
             bool large = (directory & PteLarge) != 0 && (State->Cr4 & Cr4Pse) != 0;
@@ -265,13 +187,17 @@ public sealed unsafe partial class X86Processor
                 entry = ReadPhysical32(address);
                 if ((entry & PtePresent) == 0)
                 {
-                    RaisePageFault(linear, FaultCode(kind, 0));
+                    return PendPageFault(linear, FaultCode(kind, 0));
                 }
 
                 rights &= entry;
             }
 
-            CheckRights(linear, kind, rights, noExecute: false);
+            if (!IsAllowed(kind, rights, noExecute: false))
+            {
+                return PendPageFault(linear, FaultCode(kind, FaultPresent));
+            }
+
             uint set = (uint)(PteAccessed | (kind == AccessKind.Write ? PteDirty : 0));
             if ((entry & set) != set && !SetEntryBits32(address, entry, set))
             {
@@ -281,9 +207,10 @@ public sealed unsafe partial class X86Processor
             NoteLeaf(entry, large ? 22 : 12);
             writable = ((entry | set) & PteDirty) != 0 && MayWrite(rights);
             // PSE-36 (vol. 3A, 4.3): bits 13–20 of a 4 MB entry are address bits 32–39.
-            return large
+            physical = large
                 ? (((ulong)entry & 0x1FE000) << 19 | entry & 0xFFC0_0000 | linear & 0x3F_FFFF) & _physicalMask
                 : entry & 0xFFFF_F000 | linear & 0xFFF;
+            return true;
         }
     }
 
@@ -291,30 +218,23 @@ public sealed unsafe partial class X86Processor
 
     private bool MayWrite(ulong rights) => (rights & PteWrite) != 0 || (!AsUser && (State->Cr0 & Cr0Wp) == 0);
 
-    private void CheckRights(ulong linear, AccessKind kind, ulong rights, bool noExecute)
+    private bool IsAllowed(AccessKind kind, ulong rights, bool noExecute)
     {
         bool userPage = (rights & PteUser) != 0;
-        bool allowed;
         if (AsUser)
         {
-            allowed = userPage && (kind != AccessKind.Write || (rights & PteWrite) != 0) && (kind != AccessKind.Execute || !noExecute);
-        }
-        else if (kind == AccessKind.Execute)
-        {
-            allowed = !noExecute && !(userPage && (State->Cr4 & Cr4Smep) != 0);
-        }
-        else
-        {
-            // SMAP (vol. 3A, 4.6.1): AC lifts it for explicit accesses only.
-            bool smap = userPage && (State->Cr4 & Cr4Smap) != 0
-                && (_implicitSupervisor || (State->SystemFlags & Rflags.AlignmentCheck) == 0);
-            allowed = !smap && (kind != AccessKind.Write || MayWrite(rights));
+            return userPage && (kind != AccessKind.Write || (rights & PteWrite) != 0) && (kind != AccessKind.Execute || !noExecute);
         }
 
-        if (!allowed)
+        if (kind == AccessKind.Execute)
         {
-            RaisePageFault(linear, FaultCode(kind, FaultPresent));
+            return !noExecute && !(userPage && (State->Cr4 & Cr4Smep) != 0);
         }
+
+        // SMAP (vol. 3A, 4.6.1): AC lifts it for explicit accesses only.
+        bool smap = userPage && (State->Cr4 & Cr4Smap) != 0
+            && (_implicitSupervisor || (State->SystemFlags & Rflags.AlignmentCheck) == 0);
+        return !smap && (kind != AccessKind.Write || MayWrite(rights));
     }
 
     private uint FaultCode(AccessKind kind, uint bits)
@@ -330,12 +250,6 @@ public sealed unsafe partial class X86Processor
         }
 
         return bits | (AsUser ? FaultUser : 0);
-    }
-
-    private void RaiseNonCanonical()
-    {
-        DecodedInstruction* i = State->Current;
-        Raise(i != null && i->Segment == (byte)SegmentName.Ss ? Vector.StackFault : Vector.GeneralProtection, 0);
     }
 
     private ulong ReadPhysical64(ulong physical)

@@ -31,20 +31,18 @@ public sealed unsafe partial class X86Processor
             return false;
         }
 
-        TlbEntry* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
-        ulong page = linear & ~PageMask;
-        bool hit = kind == AccessKind.Write ? entry->WriteTag == page && *entry->Attributes == 0 : entry->ReadTag == page;
-        if (!hit)
+        ulong* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
+        int tag = kind == AccessKind.Write ? TranslationBuffer.WriteTags : 0;
+        if (linear + entry[tag] >= TranslationBuffer.PageBytes)
         {
             Translate(linear, kind);
-            hit = kind == AccessKind.Write ? entry->WriteTag == page && *entry->Attributes == 0 : entry->ReadTag == page;
-            if (!hit)
+            if (linear + entry[tag] >= TranslationBuffer.PageBytes)
             {
                 return false;
             }
         }
 
-        host = (byte*)(linear + entry->Addend);
+        host = (byte*)(linear + entry[TranslationBuffer.Addends]);
         count = limited;
         return true;
     }

@@ -23,7 +23,7 @@ public sealed unsafe partial class X86Processor
     {
         _implicitSupervisor = true;
         State->Tlb = _tlb + ((int)((State->Cr4 & Cr4Smap) != 0 ? TranslationSet.Supervisor : TranslationSet.SupervisorUser)
-            * TranslationBuffer.Entries);
+            * TranslationBuffer.SetLength);
     }
 
     // After an access, and after one that raised an exception.

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Hypervisor.Engine.Processor.Translation;
 
 namespace Hypervisor.Engine.Processor;
 
@@ -32,7 +33,7 @@ internal unsafe struct CpuState
     public ulong SystemFlags;
 
     /// <summary>The translation buffer of the current privilege; see <see cref="TranslationBuffer"/>.</summary>
-    public TlbEntry* Tlb;
+    public ulong* Tlb;
 
     /// <summary>Bits of <see cref="Hypervisor.Engine.Processor.Attention"/>; other threads set them atomically.</summary>
     public int Attention;
@@ -81,6 +82,42 @@ internal unsafe struct CpuState
 
     /// <summary>Sixteen vector registers of 32 bytes; the low half is XMM.</summary>
     public VectorFile Vectors;
+
+    /// <summary>In translated code: the linear address of the page that runs.</summary>
+    public ulong PageRip;
+
+    /// <summary>The host's stack pointer while translated code runs.</summary>
+    public ulong HostStack;
+
+    /// <summary>Where translated code is to be entered, and where it left.</summary>
+    public byte* EntryTarget, ExitAddress;
+
+    /// <summary>The translated block that left, or the link that wants filling.</summary>
+    public void* ExitRecord;
+
+    /// <summary>The arithmetic flags as LAHF and SETO AL leave them in RAX.</summary>
+    public ulong NativeFlags;
+
+    /// <summary>Selects the translation buffer's index from an address (PEXT).</summary>
+    public ulong IndexMask;
+
+    /// <summary>A value between two accesses of one instruction.</summary>
+    public ulong Temporary;
+
+    /// <summary>A <see cref="TranslatedExit"/>.</summary>
+    public int ExitKind;
+
+    /// <summary>MXCSR of the code outside.</summary>
+    public uint HostMxcsr;
+
+    /// <summary>1 while the vector registers are in memory and not in the host's; of the second, also when AVX is not allowed.</summary>
+    public byte SseAbsent, AvxAbsent;
+
+    /// <summary>1 where the guest's control registers allow SSE and AVX, and MXCSR masks all exceptions.</summary>
+    public byte SseAllowed, AvxAllowed;
+
+    /// <summary>Indexed by an address's low byte: 0 where it is a multiple of 32.</summary>
+    public fixed byte Misaligned32[256];
 }
 
 /// <summary>An x87 register: 64-bit significand with explicit integer bit, sign and biased exponent.</summary>

@@ -70,7 +70,7 @@ public sealed unsafe partial class X86Processor
         var set = State->Cpl == 3 ? TranslationSet.User
             : (State->Cr4 & Cr4Smap) != 0 && (State->SystemFlags & Rflags.AlignmentCheck) == 0 ? TranslationSet.Supervisor
             : TranslationSet.SupervisorUser;
-        State->Tlb = _tlb + ((int)set * TranslationBuffer.Entries);
+        State->Tlb = _tlb + ((int)set * TranslationBuffer.SetLength);
         RefreshStamp();
     }
 }

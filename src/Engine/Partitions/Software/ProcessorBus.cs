@@ -53,6 +53,9 @@ internal sealed unsafe class ProcessorBus(SoftwarePartition partition, IPartitio
     public void CodePageWritten(ulong pageNumber) => partition.DropCode(pageNumber);
 
     /// <inheritdoc/>
+    public void CodePageMarked(ulong pageNumber) => partition.RevokeWriteAccess(pageNumber, Apic.Id);
+
+    /// <inheritdoc/>
     public void TrackedPageWritten(ulong pageNumber) => _map.Change(pageNumber, 0, PageAttributes.TrackWrites);
 
     /// <inheritdoc/>

@@ -64,7 +64,11 @@ public sealed class SoftwarePartition : IPartition
     }
 
     /// <inheritdoc/>
-    public void SetDirtyTracking(ulong guestAddress, bool enabled) => Memory.SetTracking(guestAddress, enabled);
+    public void SetDirtyTracking(ulong guestAddress, bool enabled)
+    {
+        Memory.SetTracking(guestAddress, enabled);
+        RevokeWriteAccess();
+    }
 
     /// <inheritdoc/>
     /// <remarks>
@@ -72,7 +76,11 @@ public sealed class SoftwarePartition : IPartition
     /// began before this one marked its page, in none: the last harvest of a series is taken with the processors stopped, after one
     /// more call.
     /// </remarks>
-    public void HarvestDirtyPages(ulong guestAddress, Span<ulong> bitmap) => Memory.Harvest(guestAddress, bitmap);
+    public void HarvestDirtyPages(ulong guestAddress, Span<ulong> bitmap)
+    {
+        Memory.Harvest(guestAddress, bitmap);
+        RevokeWriteAccess();
+    }
 
     /// <inheritdoc/>
     public unsafe void NotifyHostWrite(ulong guestAddress, ulong bytes)
@@ -145,6 +153,26 @@ public sealed class SoftwarePartition : IPartition
         foreach (var processor in _processors)
         {
             processor.DropCode(page);
+        }
+    }
+
+    // A processor marked a page from which it decodes: the others notice stores to it from now on.
+    internal void RevokeWriteAccess(ulong page, int except)
+    {
+        foreach (var processor in _processors)
+        {
+            if (processor.Index != except)
+            {
+                processor.RevokeWriteAccess(page);
+            }
+        }
+    }
+
+    private void RevokeWriteAccess()
+    {
+        foreach (var processor in _processors)
+        {
+            processor.RevokeWriteAccess();
         }
     }
 

@@ -260,6 +260,10 @@ internal sealed class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
 
     void IApicTarget.ApicPageMoved() => _processor.FlushPhysicalMappings();
 
+    internal void RevokeWriteAccess(ulong page) => _processor.RevokeWriteAccess(page);
+
+    internal void RevokeWriteAccess() => _processor.RevokeWriteAccess();
+
     internal void DropCode(ulong page) => _processor.InvalidateCodePage(page);
 
     internal void ForgetMappings()

@@ -20,7 +20,8 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
     private readonly X86Processor _cpu;
     private readonly SegmentFile _segments;
 
-    public InterpretedProcessor()
+    /// <param name="translated">Every block is translated when it is met, where the host can run translations.</param>
+    public InterpretedProcessor(bool translated = false)
     {
         BuildTables();
         _cpu = new X86Processor(new ProcessorOptions
@@ -30,6 +31,8 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
             Memory = _memory,
             Ports = new StopPort(this),
             Timestamp = new TimestampCounter(1_000_000_000),
+            Translate = translated,
+            TranslationThreshold = 1,
         })
         {
             LocalApic = new SilentApic(),

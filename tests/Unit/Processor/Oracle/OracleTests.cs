@@ -23,6 +23,15 @@ public sealed class OracleTests
     public void Avx_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.Avx);
 
     [OracleFact]
+    public void Translated_integer_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.Integer, translated: true);
+
+    [OracleFact]
+    public void Translated_vector_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.Vector, translated: true);
+
+    [OracleFact]
+    public void Translated_avx_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.Avx, translated: true);
+
+    [OracleFact]
     public void X87_instructions_do_what_the_hosts_processor_does() => Run(InstructionSets.X87);
 
     [OracleFact]
@@ -48,24 +57,10 @@ public sealed class OracleTests
     }
 
     [OracleFact]
-    public void Calls_returns_jumps_and_popped_flags_do_what_the_hosts_processor_does()
-    {
-        using var native = new NativeProcessor();
-        using var interpreted = new InterpretedProcessor();
-        var failures = new List<string>();
-        int cases = Setting("HYPERVISOR_ORACLE_CASES", DefaultCases) / 5;
-        int seed = Setting("HYPERVISOR_ORACLE_SEED", 1);
-        for (int at = 0; at < cases; at++)
-        {
-            var test = new CaseGenerator(InstructionSets.Integer, seed + at).MakeTransfer();
-            if (OracleComparison.Run(native, interpreted, test) is { } report)
-            {
-                failures.Add($"seed {seed + at}\n{report}");
-            }
-        }
+    public void Calls_returns_jumps_and_popped_flags_do_what_the_hosts_processor_does() => RunTransfers(translated: false);
 
-        Assert.True(failures.Count == 0, $"{failures.Count} of {cases} differ.\n{string.Join('\n', failures.Take(ReportedFailures))}");
-    }
+    [OracleFact]
+    public void Translated_calls_returns_jumps_and_popped_flags_do_what_the_hosts_processor_does() => RunTransfers(translated: true);
 
     [OracleFact]
     public void State_images_are_saved_and_restored_as_the_hosts_processor_does_it()
@@ -88,7 +83,7 @@ public sealed class OracleTests
         Assert.True(failures.Count == 0, $"{failures.Count} of {cases} differ.\n{string.Join('\n', failures.Take(ReportedFailures))}");
     }
 
-    private static void Run(Code[] codes)
+    private static void Run(Code[] codes, bool translated = false)
     {
         int cases = Setting("HYPERVISOR_ORACLE_CASES", DefaultCases);
         int seed = Setting("HYPERVISOR_ORACLE_SEED", 1);
@@ -105,7 +100,7 @@ public sealed class OracleTests
         }
 
         using var native = new NativeProcessor();
-        using var interpreted = new InterpretedProcessor();
+        using var interpreted = new InterpretedProcessor(translated);
         var failures = new List<string>();
         var failing = new SortedDictionary<string, int>(StringComparer.Ordinal);
         for (int at = 0; at < cases; at++)
@@ -135,4 +130,23 @@ public sealed class OracleTests
 
     private static int Setting(string name, int otherwise) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), CultureInfo.InvariantCulture, out int value) ? value : otherwise;
+
+    private static void RunTransfers(bool translated)
+    {
+        using var native = new NativeProcessor();
+        using var interpreted = new InterpretedProcessor(translated);
+        var failures = new List<string>();
+        int cases = Setting("HYPERVISOR_ORACLE_CASES", DefaultCases) / 5;
+        int seed = Setting("HYPERVISOR_ORACLE_SEED", 1);
+        for (int at = 0; at < cases; at++)
+        {
+            var test = new CaseGenerator(InstructionSets.Integer, seed + at).MakeTransfer();
+            if (OracleComparison.Run(native, interpreted, test) is { } report)
+            {
+                failures.Add($"seed {seed + at}\n{report}");
+            }
+        }
+
+        Assert.True(failures.Count == 0, $"{failures.Count} of {cases} differ.\n{string.Join('\n', failures.Take(ReportedFailures))}");
+    }
 }

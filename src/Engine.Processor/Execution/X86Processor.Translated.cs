@@ -1,0 +1,286 @@
+using System.Runtime.CompilerServices;
+using Hypervisor.Engine.Processor.Translation;
+
+namespace Hypervisor.Engine.Processor;
+
+// The second tier: blocks that ran often are translated, and run until something is for the interpreter.
+public sealed unsafe partial class X86Processor
+{
+    private const uint MaskedExceptions = 0x1F80;
+
+    private readonly BlockTranslator? _translator;
+    private readonly int _translationThreshold;
+    private readonly TargetTable[] _targets;
+
+    // Counts a block's runs in the interpreter, as its first instruction; leaves when it is warm.
+    private static DecodedInstruction* Warm(X86Processor cpu, DecodedInstruction* i)
+    {
+        Block* block = (Block*)i - 1;
+        if (block->Warmth > 1)
+        {
+            block->Warmth--;
+            return i + 1;
+        }
+
+        if (block->Warmth == 0)
+        {
+            return i + 1;
+        }
+
+        cpu.State->Rip = cpu.State->BlockRip;
+        return null;
+    }
+
+    private void InitialiseTranslatedState()
+    {
+        State->IndexMask = TranslationBuffer.IndexMask << TranslationBuffer.PageBits;
+        State->HostMxcsr = MaskedExceptions;
+        State->SseAbsent = State->AvxAbsent = 1;
+        for (int n = 0; n < 256; n++)
+        {
+            State->Misaligned32[n] = n % 32 == 0 ? (byte)0 : (byte)1;
+        }
+    }
+
+    // Runs a block that is warm or on its way there. False: an exception is pending.
+    private bool RunWarm(Block* block, DecodedInstruction* first)
+    {
+        int set = CurrentSet;
+        TranslatedBlock* translation = *Block.Translation(block, set);
+        if (translation == null)
+        {
+            if (block->Warmth > 1)
+            {
+                Execute(first);
+                return true;
+            }
+
+            translation = Translate(block, set);
+            if (translation == null)
+            {
+                Execute(first + 1);
+                return true;
+            }
+        }
+
+        _targets[set].Enter(State->BlockRip, translation->Entry);
+        State->PageRip = State->BlockRip & ~PageMask;
+        return RunTranslated(translation->Direct, vectors: false, set);
+    }
+
+    private int CurrentSet => (int)((State->Tlb - _tlb) / TranslationBuffer.SetLength);
+
+    private TranslatedBlock* Translate(Block* block, int set)
+    {
+        byte* page = PhysicalPage(block->Page << 12, out _);
+        byte* records = _blocks.Reserve(BlockTranslator.RecordBytes(block), 16);
+        if (page == null || records == null || !_translator!.HasRoom)
+        {
+            // Full: all is forgotten before the next block.
+            SetAttention(Attention.FlushBlocks);
+            return null;
+        }
+
+        TranslatedBlock* translation = _translator.Translate(block, set, page, records, out int bytes);
+        if (translation == null)
+        {
+            block->Warmth = 0;
+            return null;
+        }
+
+        _blocks.Keep(records, bytes);
+        *Block.Translation(block, set) = translation;
+        return translation;
+    }
+
+    private bool RunTranslated(byte* target, bool vectors, int set)
+    {
+        CpuState* state = State;
+        TranslationStubs stubs = _translator!.Stubs;
+        while (true)
+        {
+            state->EntryTarget = target;
+            state->NativeFlags = PackFlags(LazyFlags.Materialise(state));
+            DeriveVectorUse(vectors);
+            byte* enter = vectors ? stubs.EnterWithVectors : stubs.Enter;
+            // SAFETY: code emitted by the translator; it touches guest memory through the translation buffer, and the state.
+            ((delegate* unmanaged<CpuState*, void>)enter)(state);
+            LazyFlags.Set(state, UnpackFlags(state->NativeFlags));
+            switch ((TranslatedExit)state->ExitKind)
+            {
+                case TranslatedExit.Lookup:
+                    return true;
+                case TranslatedExit.Link:
+                    target = FollowLink((TranslatedLink*)state->ExitRecord, set);
+                    vectors = false;
+                    if (target == null)
+                    {
+                        return true;
+                    }
+
+                    break;
+                default:
+                    target = Interpret((TranslatedBlock*)state->ExitRecord, set, out vectors, out bool faulted);
+                    if (target == null)
+                    {
+                        return !faulted;
+                    }
+
+                    break;
+            }
+        }
+    }
+
+    // A jump within the page: where to go on, or null with RIP set.
+    private byte* FollowLink(TranslatedLink* link, int set)
+    {
+        CpuState* state = State;
+        ulong rip = state->PageRip + (uint)link->Target;
+        state->Rip = rip;
+        Block* from = link->From->Block;
+        Block* block = _blocks.Find((from->Key & ~PageMask) | (uint)link->Target);
+        if (block == null || block->CrossesPage || from->Key == Block.Dropped || state->Attention != 0)
+        {
+            return null;
+        }
+
+        TranslatedBlock* translation = *Block.Translation(block, set);
+        if (translation == null)
+        {
+            return null;
+        }
+
+        _translator!.Patch(link->Place, translation->Direct);
+        return translation->Direct;
+    }
+
+    // An instruction for the interpreter, and those behind it that always are: where to go on, or null with RIP set.
+    private byte* Interpret(TranslatedBlock* translation, int set, out bool vectors, out bool faulted)
+    {
+        CpuState* state = State;
+        vectors = translation->UsesVectors;
+        faulted = false;
+        Block* block = translation->Block;
+        TranslatedSite* sites = TranslatedBlock.Sites(translation);
+        int index = FindSite(translation, sites, (int)(state->ExitAddress - translation->Entry) - 1);
+        state->BlockRip = state->PageRip + (block->Key & PageMask);
+        DecodedInstruction* first = Block.First(block);
+        DecodedInstruction* i = first + index;
+        state->Current = i;
+        if (sites[index].Size != 0 && !TryTouch(sites + index, i))
+        {
+            faulted = true;
+            return null;
+        }
+
+        while (true)
+        {
+            DecodedInstruction* next = i->Handler(this, i);
+            if (next == null)
+            {
+                return null;
+            }
+
+            if (next != i + 1 || block->Key == Block.Dropped || CurrentSet != set)
+            {
+                Execute(next);
+                return null;
+            }
+
+            i = next;
+            index++;
+            state->Current = i;
+            if (!sites[index].IsInterpreted)
+            {
+                break;
+            }
+        }
+
+        if (vectors && !MayUseVectors(translation))
+        {
+            Execute(i);
+            return null;
+        }
+
+        // The closing instruction has no site of its own when the last one branches.
+        if (sites[index].Offset == 0)
+        {
+            Execute(i);
+            return null;
+        }
+
+        return translation->Entry + sites[index].Offset;
+    }
+
+    // Fills the translation buffer for an access; false when it raises an exception, which saves the throwing of one.
+    private bool TryTouch(TranslatedSite* site, DecodedInstruction* i)
+    {
+        ulong linear = site->Access switch
+        {
+            TranslatedAccess.Push => State->Gpr[4] - 8,
+            TranslatedAccess.Pop => State->Gpr[4],
+            _ => Address(i, site->Size, AccessKind.Read),
+        };
+        if (site->IsAligned && (linear & (site->Size - 1u)) != 0)
+        {
+            return true;
+        }
+
+        var kind = site->Access is TranslatedAccess.Write or TranslatedAccess.Push ? AccessKind.Write : AccessKind.Read;
+        ulong* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
+        ulong tag = entry[kind == AccessKind.Write ? TranslationBuffer.WriteTags : 0];
+        ulong last = linear + site->Size - 1;
+        return (linear + tag < TranslationBuffer.PageBytes || TryTranslate(linear, kind, out _))
+            && (((linear ^ last) & ~PageMask) == 0 || TryTranslate(last & ~PageMask, kind, out _));
+    }
+
+    private static int FindSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)
+    {
+        int low = 1, high = translation->Count - 1;
+        if (sites[high].Offset == 0)
+        {
+            high--;
+        }
+
+        while (low < high)
+        {
+            int middle = (low + high + 1) >> 1;
+            if (sites[middle].Offset <= offset)
+            {
+                low = middle;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+
+        return low;
+    }
+
+    private void DeriveVectorUse(bool vectors)
+    {
+        bool sse = (State->Cr0 & (Cr0Em | Cr0Ts)) == 0 && (State->Cr4 & Cr4Osfxsr) != 0 && (State->Mxcsr & MaskedExceptions) == MaskedExceptions;
+        bool avx = sse && (State->Cr4 & Cr4Osxsave) != 0 && (State->Xcr0 & 6) == 6;
+        State->SseAllowed = sse ? (byte)1 : (byte)0;
+        State->AvxAllowed = avx ? (byte)1 : (byte)0;
+        if (vectors)
+        {
+            State->SseAbsent = 0;
+            State->AvxAbsent = avx ? (byte)0 : (byte)1;
+        }
+    }
+
+    private bool MayUseVectors(TranslatedBlock* translation)
+    {
+        DeriveVectorUse(vectors: false);
+        return translation->UsesAvx ? State->AvxAllowed != 0 : State->SseAllowed != 0;
+    }
+
+    // LAHF's byte in AH, OF in AL.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong PackFlags(ulong flags) => ((flags & 0xD5) << 8) | ((flags >> 11) & 1);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong UnpackFlags(ulong packed) => ((packed >> 8) & 0xD5) | ((packed & 1) << 11);
+}

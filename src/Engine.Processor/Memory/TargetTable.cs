@@ -1,0 +1,94 @@
+namespace Hypervisor.Engine.Processor;
+
+/// <summary>
+/// Where translated code goes on at an address that was not known when it was translated: for each translation set a table indexed
+/// by the low 16 bits of the target's linear address, of pairs of the negated linear address and the host's code address.
+/// </summary>
+internal sealed unsafe class TargetTable(byte* table)
+{
+    /// <summary>Bytes of a processor's tables; pages that were not touched cost nothing.</summary>
+    public const int Bytes = TranslationBuffer.Sets * TableBytes;
+
+    /// <summary>Bytes of one table.</summary>
+    public const int TableBytes = Entries * 16;
+
+    private const int Entries = 1 << 16;
+    private const int LoggedEntries = 1 << 12;
+
+    // An address of all ones has another index than 0: entry 0 must not match address 0, which an empty one would.
+    private const ulong EmptyFirst = 1;
+
+    private readonly ushort[] _entered = new ushort[LoggedEntries];
+    private int _count;
+
+    private ulong* Table => (ulong*)table;
+
+    /// <summary>Makes an address known.</summary>
+    public void Enter(ulong linear, byte* code)
+    {
+        int entry = (int)(linear & (Entries - 1));
+        Table[2 * entry] = 0 - linear;
+        Table[(2 * entry) + 1] = (ulong)code;
+        if (_count < LoggedEntries)
+        {
+            _entered[_count] = (ushort)entry;
+        }
+
+        _count = Math.Min(_count + 1, LoggedEntries + 1);
+    }
+
+    /// <summary>Forgets everything.</summary>
+    public void Clear()
+    {
+        if (_count > LoggedEntries)
+        {
+            new Span<byte>(table, TableBytes).Clear();
+        }
+        else
+        {
+            foreach (ushort entry in _entered.AsSpan(0, _count))
+            {
+                Remove(entry);
+            }
+        }
+
+        Table[0] = EmptyFirst;
+        _count = 0;
+    }
+
+    /// <summary>Forgets the addresses of a linear page.</summary>
+    public void RemovePage(ulong linear)
+    {
+        if (_count > LoggedEntries)
+        {
+            Clear();
+            return;
+        }
+
+        foreach (ushort entry in _entered.AsSpan(0, _count))
+        {
+            if (((0 - Table[2 * entry]) ^ linear) >> TranslationBuffer.PageBits == 0)
+            {
+                Remove(entry);
+            }
+        }
+    }
+
+    /// <summary>Forgets code that goes away: its address within a page is known, the linear page is not.</summary>
+    public void RemoveCode(int pageOffset, byte* code)
+    {
+        for (int entry = pageOffset; entry < Entries; entry += (int)TranslationBuffer.PageBytes)
+        {
+            if (Table[(2 * entry) + 1] == (ulong)code)
+            {
+                Remove(entry);
+            }
+        }
+    }
+
+    private void Remove(int entry)
+    {
+        Table[2 * entry] = entry == 0 ? EmptyFirst : 0;
+        Table[(2 * entry) + 1] = 0;
+    }
+}

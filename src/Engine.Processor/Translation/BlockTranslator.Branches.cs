@@ -1,0 +1,252 @@
+using Iced.Intel;
+
+namespace Hypervisor.Engine.Processor.Translation;
+
+// Near branches of 64-bit code, and how code goes from block to block. Within a page a jump is patched once its target is
+// translated: wherever the page is mapped, both ends are. Everywhere else the target's linear address is looked up.
+internal sealed unsafe partial class BlockTranslator
+{
+    private bool TryEmitBranch(in Instruction instruction)
+    {
+        if (instruction.Op0Kind == OpKind.NearBranch64 && (long)instruction.NearBranchTarget != (int)instruction.NearBranchTarget)
+        {
+            return false;
+        }
+
+        switch (instruction.Code)
+        {
+            case Code.Jmp_rel8_64 or Code.Jmp_rel32_64:
+                EmitPollIfBackward(instruction);
+                EmitGoTo((long)instruction.NearBranchTarget);
+                return true;
+            case Code.Call_rel32_64:
+                EmitPollIfBackward(instruction);
+                EmitPushCheck();
+                EmitReturnAddress(instruction);
+                EmitGoTo((long)instruction.NearBranchTarget);
+                return true;
+            case Code.Jmp_rm64 or Code.Call_rm64:
+                return TryEmitIndirect(instruction, instruction.Code == Code.Call_rm64);
+            case Code.Retnq or Code.Retnq_imm16:
+                EmitPopCheck();
+                _code.Load(HostRegister.Address, HostRegister.GuestStack, HostRegister.Translation);
+                _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack,
+                    StackSlot + (instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0));
+                EmitLookup(poll: true);
+                return true;
+            case Code.Jrcxz_rel8_64 or Code.Jecxz_rel8_64 or Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX:
+                EmitLoop(instruction);
+                return true;
+            default:
+                return instruction.IsJccShortOrNear && TryEmitCondition(instruction);
+        }
+    }
+
+    private bool TryEmitCondition(in Instruction instruction)
+    {
+        if (instruction.Op0Kind != OpKind.NearBranch64)
+        {
+            return false;
+        }
+
+        int condition = Conditions[(int)instruction.ConditionCode];
+        long target = (long)instruction.NearBranchTarget;
+        bool samePage = (ulong)target < TranslationBuffer.PageBytes;
+        if (samePage && !IsBackward(instruction))
+        {
+            byte* taken = _code.JumpCondition(condition);
+            AddLink(taken, (int)target);
+            EmitGoTo((long)instruction.NextIP);
+            return true;
+        }
+
+        // Taken out of line: with a poll, or with a look-up.
+        byte* away = _code.JumpCondition(condition);
+        EmitGoTo((long)instruction.NextIP);
+        HostAssembler.Patch(away, _code.Position);
+        EmitPollIfBackward(instruction);
+        EmitGoTo(target);
+        return true;
+    }
+
+    // In the order of Iced's ConditionCode: none, o, no, b, ae, e, ne, be, a, s, ns, p, np, l, ge, le, g.
+    private static ReadOnlySpan<byte> Conditions => [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+    private bool TryEmitIndirect(in Instruction instruction, bool call)
+    {
+        if (instruction.Op0Kind == OpKind.Register)
+        {
+            int guest = NumberOf(instruction.Op0Register);
+            int home = HostRegister.Home(guest);
+            int from = home == HostRegister.None ? HostRegister.Address : home;
+            if (home == HostRegister.None)
+            {
+                _code.LoadState(HostRegister.Address, StateLayout.Register(guest));
+            }
+
+            if (call)
+            {
+                _code.StoreState(StateLayout.Temporary, from);
+            }
+            else if (from != HostRegister.Address)
+            {
+                _code.Move(HostRegister.Address, from);
+            }
+        }
+        else
+        {
+            if (!TryEmitAddress(instruction, out int address))
+            {
+                return false;
+            }
+
+            EmitCheck(address, StackSlot, write: false, aligned: false);
+            _site->Size = StackSlot;
+            _site->Access = TranslatedAccess.Read;
+            _code.Load(HostRegister.Address, address, HostRegister.Translation);
+            if (call)
+            {
+                _code.StoreState(StateLayout.Temporary, HostRegister.Address);
+            }
+        }
+
+        if (call)
+        {
+            bool twice = _site->Access == TranslatedAccess.Read;
+            EmitPushCheck();
+            if (twice)
+            {
+                _site->Size = 0;
+                _site->Access = TranslatedAccess.None;
+            }
+
+            EmitReturnAddress(instruction);
+            _code.LoadState(HostRegister.Address, StateLayout.Temporary);
+        }
+
+        EmitLookup(poll: true);
+        return true;
+    }
+
+    private void EmitLoop(in Instruction instruction)
+    {
+        bool wide = instruction.Code is Code.Jrcxz_rel8_64 or Code.Loop_rel8_64_RCX;
+        EmitPollIfBackward(instruction);
+        if (instruction.Code is Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX)
+        {
+            _code.Lea(HostRegister.GuestCount, HostRegister.GuestCount, HostRegister.None, 0, -1, wide);
+            _code.Move(HostRegister.Count, HostRegister.GuestCount);
+            byte* done = _code.JumpIfCountZero();
+            byte* again = _code.JumpLater();
+            _code.Land(done);
+            EmitGoTo((long)instruction.NextIP);
+            HostAssembler.Patch(again, _code.Position);
+            EmitGoTo((long)instruction.NearBranchTarget);
+            return;
+        }
+
+        if (wide)
+        {
+            _code.Move(HostRegister.Count, HostRegister.GuestCount);
+        }
+        else
+        {
+            _code.Move32(HostRegister.Count, HostRegister.GuestCount);
+        }
+
+        byte* zero = _code.JumpIfCountZero();
+        byte* other = _code.JumpLater();
+        _code.Land(zero);
+        EmitGoTo((long)instruction.NearBranchTarget);
+        HostAssembler.Patch(other, _code.Position);
+        EmitGoTo((long)instruction.NextIP);
+    }
+
+    // Stores the return address where the push was checked.
+    private void EmitReturnAddress(in Instruction instruction)
+    {
+        _code.LoadState(HostRegister.Count, StateLayout.PageRip);
+        _code.Lea(HostRegister.Count, HostRegister.Count, (int)instruction.NextIP);
+        _code.Store(HostRegister.Address, HostRegister.Translation, HostRegister.Count);
+        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, -StackSlot);
+    }
+
+    private bool IsBackward(in Instruction instruction) => (long)instruction.NearBranchTarget <= (long)instruction.IP;
+
+    // A guest that runs for ever runs backwards, or to where a register or memory says: there it looks up. The branch itself is then
+    // the interpreter's, which sees what demands attention.
+    private void EmitPollIfBackward(in Instruction instruction)
+    {
+        if (IsBackward(instruction))
+        {
+            EmitPoll();
+        }
+    }
+
+    private void EmitPoll()
+    {
+        _code.LoadState32(HostRegister.Count, StateLayout.Attention);
+        byte* quiet = _code.JumpIfCountZero();
+        _code.Call(_slow);
+        _code.Land(quiet);
+    }
+
+    /// <summary>Goes on at a place relative to the page's start.</summary>
+    private void EmitGoTo(long target)
+    {
+        if ((ulong)target < TranslationBuffer.PageBytes)
+        {
+            AddLink(_code.JumpLater(), (int)target);
+            return;
+        }
+
+        _code.LoadState(HostRegister.Address, StateLayout.PageRip);
+        _code.Lea(HostRegister.Address, HostRegister.Address, (int)target);
+        EmitLookup(poll: false);
+    }
+
+    // Goes on at the linear address in the address scratch.
+    private void EmitLookup(bool poll)
+    {
+        int table = _targets + (_set * TargetTable.TableBytes);
+        _code.StoreState(StateLayout.Rip, HostRegister.Address);
+        if (poll)
+        {
+            _code.LoadState32(HostRegister.Count, StateLayout.Attention);
+            byte* quiet = _code.JumpIfCountZero();
+            _code.Jump(_stubs.Lookup - _toExecutable);
+            _code.Land(quiet);
+        }
+
+        // Twice the low 16 bits, times 8: pairs of 16 bytes.
+        _code.ZeroExtendWord(HostRegister.Translation, HostRegister.Address);
+        _code.Lea(HostRegister.Translation, HostRegister.Translation, HostRegister.Translation, 0, 0, wide: false);
+        _code.LoadTable(HostRegister.Count, table, HostRegister.Translation, 3);
+        _code.Lea(HostRegister.Count, HostRegister.Count, HostRegister.Address, 0, 0);
+        byte* known = _code.JumpIfCountZero();
+        _code.Jump(_stubs.Lookup - _toExecutable);
+        _code.Land(known);
+        _code.JumpTable(table + sizeof(ulong), HostRegister.Translation, 3);
+    }
+
+    private void AddLink(byte* place, int target)
+    {
+        _links[_linkCount++] = new PendingLink { Place = place, Target = target };
+    }
+
+    // Behind the block: what unlinked jumps go to.
+    private void EmitLinkThunks(ref byte* records)
+    {
+        for (int n = 0; n < _linkCount; n++)
+        {
+            var link = (TranslatedLink*)records;
+            records += sizeof(TranslatedLink);
+            link->From = _block;
+            link->Place = _links[n].Place + _toExecutable;
+            link->Target = _links[n].Target;
+            HostAssembler.Patch(_links[n].Place, _code.Position);
+            _code.MoveImmediate(HostRegister.Count, (ulong)link);
+            _code.Jump(_stubs.Link - _toExecutable);
+        }
+    }
+}

@@ -1,0 +1,399 @@
+using Iced.Intel;
+
+namespace Hypervisor.Engine.Processor.Translation;
+
+// Instructions that are copied with other operands.
+internal sealed unsafe partial class BlockTranslator
+{
+    private const int MaximumOperands = 5;
+
+    // Registers of the instruction at hand that have no home: where each is for the moment.
+    private readonly Substitute[] _substitutes = new Substitute[MaximumOperands];
+    private int _substituteCount;
+
+    /// <summary>Emits an instruction; false when the interpreter must do it. <paramref name="open"/>: the next one may follow.</summary>
+    private bool TryEmit(in Instruction instruction, out bool open)
+    {
+        open = true;
+        switch (instruction.FlowControl)
+        {
+            case FlowControl.Next:
+                break;
+            case FlowControl.UnconditionalBranch or FlowControl.ConditionalBranch or FlowControl.Call or FlowControl.IndirectBranch
+                or FlowControl.IndirectCall or FlowControl.Return:
+                open = false;
+                return TryEmitBranch(instruction);
+            default:
+                return false;
+        }
+
+        switch (instruction.Mnemonic)
+        {
+            case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Endbr32 or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2
+                or Mnemonic.Prefetchnta or Mnemonic.Prefetchw:
+                return true;
+            case Mnemonic.Lea:
+                return TryEmitLea(instruction);
+            case Mnemonic.Push:
+                return TryEmitPush(instruction);
+            case Mnemonic.Pop:
+                return TryEmitPop(instruction);
+            case Mnemonic.Leave:
+                return TryEmitLeave(instruction);
+            case Mnemonic.Div or Mnemonic.Idiv:
+                return TryEmitDivision(instruction);
+            default:
+                return TranslatableInstructions.IsCopied(instruction.Code) && TryCopy(instruction);
+        }
+    }
+
+    private bool TryEmitLea(in Instruction instruction)
+    {
+        // The effective address without its segment.
+        var copy = instruction;
+        copy.SegmentPrefix = Register.None;
+        int guest = RegisterExtensions.GetNumber(instruction.Op0Register);
+        if (copy.MemorySegment is Register.FS or Register.GS || instruction.Op0Register.GetSize() == 2 || !TryEmitAddress(copy, out int address))
+        {
+            return false;
+        }
+
+        int home = HostRegister.Home(guest);
+        int to = home == HostRegister.None ? HostRegister.Address : home;
+        if (instruction.Op0Register.GetSize() == 8)
+        {
+            if (to != address)
+            {
+                _code.Move(to, address);
+            }
+        }
+        else
+        {
+            _code.Move32(to, address);
+        }
+
+        if (home == HostRegister.None)
+        {
+            _code.StoreState(StateLayout.Register(guest), to);
+        }
+
+        return true;
+    }
+
+    private bool TryCopy(in Instruction instruction)
+    {
+        var copy = instruction;
+        var information = _information.GetInfo(instruction, InstructionInfoOptions.NoRegisterUsage | InstructionInfoOptions.NoMemoryUsage);
+        int memoryOperand = -1;
+        for (int n = 0; n < instruction.OpCount; n++)
+        {
+            var kind = instruction.GetOpKind(n);
+            if (kind == OpKind.Memory)
+            {
+                memoryOperand = n;
+            }
+            else if (kind is not (OpKind.Register or OpKind.Immediate8 or OpKind.Immediate8to16 or OpKind.Immediate8to32 or OpKind.Immediate8to64
+                or OpKind.Immediate16 or OpKind.Immediate32 or OpKind.Immediate32to64 or OpKind.Immediate64 or OpKind.Immediate8_2nd))
+            {
+                return false;
+            }
+        }
+
+        bool countInUse = IsShiftByCount(instruction) || instruction.Code is Code.Cmpxchg16b_m128 or Code.Cmpxchg8b_m64;
+        if (!TryRename(ref copy, ref information, memoryOperand >= 0, ref countInUse))
+        {
+            return false;
+        }
+
+        if (memoryOperand >= 0)
+        {
+            if (!TryEmitOperand(ref copy, instruction, information.GetOpAccess(memoryOperand), fold: UsesTranslationScratch()))
+            {
+                return false;
+            }
+        }
+
+        LoadSubstitutes();
+        if (countInUse)
+        {
+            _code.Move(HostRegister.Count, HostRegister.GuestCount);
+        }
+
+        copy.HasRepPrefix = false;
+        copy.HasRepnePrefix = false;
+        copy.HasXacquirePrefix = false;
+        copy.HasXreleasePrefix = false;
+        if (!_encoder.TryEncode(copy, 0, out _, out _))
+        {
+            return false;
+        }
+
+        StoreSubstitutes();
+        if (instruction.Mnemonic is Mnemonic.Pcmpestri or Mnemonic.Pcmpestri64 or Mnemonic.Pcmpistri or Mnemonic.Vpcmpestri
+            or Mnemonic.Vpcmpestri64 or Mnemonic.Vpcmpistri)
+        {
+            // The index comes in ECX.
+            _code.Move32(HostRegister.GuestCount, HostRegister.Count);
+        }
+
+        return true;
+    }
+
+    private static bool IsShiftByCount(in Instruction instruction) =>
+        instruction.OpCount >= 2 && instruction.GetOpKind(instruction.OpCount - 1) == OpKind.Register
+        && instruction.GetOpRegister(instruction.OpCount - 1) == Register.CL
+        && instruction.Mnemonic is Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar or Mnemonic.Rol or Mnemonic.Ror or Mnemonic.Rcl
+            or Mnemonic.Rcr or Mnemonic.Shld or Mnemonic.Shrd;
+
+    private bool UsesTranslationScratch()
+    {
+        for (int n = 0; n < _substituteCount; n++)
+        {
+            if (_substitutes[n].Host == HostRegister.Translation)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // Replaces the memory operand by the host address, after the look-up.
+    private bool TryEmitOperand(ref Instruction copy, in Instruction instruction, OpAccess access, bool fold)
+    {
+        int size = MemorySizeExtensions.GetSize(instruction.MemorySize);
+        if (size is not (1 or 2 or 4 or 8 or 16 or 32) || instruction.IsVsib || access is OpAccess.None or OpAccess.NoMemAccess
+            || IsBitString(instruction) || !TryEmitAddress(instruction, out int address))
+        {
+            return false;
+        }
+
+        bool write = access is OpAccess.Write or OpAccess.CondWrite or OpAccess.ReadWrite or OpAccess.ReadCondWrite;
+        _site->IsAligned = size >= 16 && TranslatableInstructions.IsAligned(instruction.Code);
+        EmitCheck(address, size, write, _site->IsAligned);
+        _site->Size = (byte)size;
+        _site->Access = write ? TranslatedAccess.Write : TranslatedAccess.Read;
+        copy.SegmentPrefix = Register.None;
+        copy.MemoryDisplacement64 = 0;
+        copy.MemoryDisplSize = 0;
+        copy.MemoryIndexScale = 1;
+        if (fold)
+        {
+            _code.Lea(HostRegister.Address, address, HostRegister.Translation, 0, 0);
+            copy.MemoryBase = Register.R14;
+            copy.MemoryIndex = Register.None;
+        }
+        else
+        {
+            copy.MemoryBase = Register.RAX + address;
+            copy.MemoryIndex = Register.R15;
+        }
+
+        return true;
+    }
+
+    // BT and its kin with a register address bits beyond the operand.
+    private static bool IsBitString(in Instruction instruction) =>
+        instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Btc or Mnemonic.Btr or Mnemonic.Bts && instruction.Op1Kind == OpKind.Register;
+
+    // Gives every general register operand its host register.
+    private bool TryRename(ref Instruction copy, ref InstructionInfo information, bool memory, ref bool countInUse)
+    {
+        _substituteCount = 0;
+        bool prefix = memory;
+        int high = -1;
+        for (int n = 0; n < copy.OpCount; n++)
+        {
+            if (copy.GetOpKind(n) != OpKind.Register)
+            {
+                continue;
+            }
+
+            var register = copy.GetOpRegister(n);
+            if (RegisterExtensions.IsXMM(register) || RegisterExtensions.IsYMM(register))
+            {
+                prefix = true;
+                continue;
+            }
+
+            if (!RegisterExtensions.IsGPR(register))
+            {
+                return false;
+            }
+
+            if (register is >= Register.AH and <= Register.BH)
+            {
+                if (high >= 0)
+                {
+                    // Two of them: only as they stand.
+                    if (prefix || register == Register.CH || copy.GetOpRegister(high) == Register.CH)
+                    {
+                        return false;
+                    }
+
+                    return true;
+                }
+
+                high = n;
+                continue;
+            }
+
+            if (n == copy.OpCount - 1 && register == Register.CL && IsShiftByCount(copy))
+            {
+                continue;
+            }
+
+            int guest = NumberOf(register);
+            int home = HostRegister.Home(guest);
+            int host = home;
+            if (home == HostRegister.None && !TrySubstitute(guest, information.GetOpAccess(n), register.GetSize(), memory, countInUse, high >= 0, out host))
+            {
+                return false;
+            }
+
+            var renamed = Rename(register, host);
+            prefix |= host >= 8 || register.GetSize() == 8 || (register.GetSize() == 1 && host >= 4);
+            copy.SetOpRegister(n, renamed);
+        }
+
+        return high < 0 || TrySubstituteHigh(ref copy, high, information.GetOpAccess(high), prefix, ref countInUse);
+    }
+
+    private bool TrySubstitute(int guest, OpAccess access, int size, bool memory, bool countInUse, bool highInUse, out int host)
+    {
+        bool write = access is OpAccess.Write or OpAccess.CondWrite or OpAccess.ReadWrite or OpAccess.ReadCondWrite;
+        bool read = access != OpAccess.Write || size < 4;
+        for (int n = 0; n < _substituteCount; n++)
+        {
+            if (_substitutes[n].Guest == guest)
+            {
+                _substitutes[n].Write |= write;
+                _substitutes[n].Read |= read;
+                host = _substitutes[n].Host;
+                return true;
+            }
+        }
+
+        // With a memory operand the address needs one scratch register, and two until it is folded into one.
+        ReadOnlySpan<int> free = memory
+            ? [HostRegister.Count, HostRegister.Translation]
+            : [HostRegister.Translation, HostRegister.Address, HostRegister.Count];
+        foreach (int candidate in free)
+        {
+            if ((candidate != HostRegister.Count || !(countInUse || highInUse)) && !IsTaken(candidate))
+            {
+                _substitutes[_substituteCount++] = new Substitute { Guest = guest, Host = candidate, Read = read, Write = write };
+                host = candidate;
+                return true;
+            }
+        }
+
+        host = HostRegister.None;
+        return false;
+    }
+
+    private bool IsTaken(int host)
+    {
+        for (int n = 0; n < _substituteCount; n++)
+        {
+            if (_substitutes[n].Host == host)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // AH to BH cannot be named together with a REX prefix: CL stands in for one.
+    private bool TrySubstituteHigh(ref Instruction copy, int operand, OpAccess access, bool prefix, ref bool countInUse)
+    {
+        var register = copy.GetOpRegister(operand);
+        if (!prefix && register != Register.CH)
+        {
+            return true;
+        }
+
+        if (countInUse || IsTaken(HostRegister.Count))
+        {
+            return false;
+        }
+
+        _substitutes[_substituteCount++] = new Substitute
+        {
+            Guest = register - Register.AH,
+            Host = HostRegister.Count,
+            Read = true,
+            Write = access is OpAccess.Write or OpAccess.CondWrite or OpAccess.ReadWrite or OpAccess.ReadCondWrite,
+            IsHigh = true,
+        };
+        copy.SetOpRegister(operand, Register.CL);
+        return true;
+    }
+
+    private void LoadSubstitutes()
+    {
+        for (int n = 0; n < _substituteCount; n++)
+        {
+            ref var one = ref _substitutes[n];
+            if (one.IsHigh && one.Guest == 1)
+            {
+                _code.RotateRight(HostRegister.Count, HostRegister.GuestCount, 8, wide: false);
+            }
+            else if (one.IsHigh)
+            {
+                // MOVZX ECX, AH to BH.
+                _code.Bytes(0x0F, 0xB6, (byte)(0xCC + one.Guest));
+            }
+            else if (one.Read)
+            {
+                _code.LoadState(one.Host, StateLayout.Register(one.Guest));
+            }
+        }
+    }
+
+    private void StoreSubstitutes()
+    {
+        for (int n = 0; n < _substituteCount; n++)
+        {
+            ref var one = ref _substitutes[n];
+            if (!one.Write)
+            {
+                continue;
+            }
+
+            if (one.IsHigh && one.Guest == 1)
+            {
+                _code.RotateRight(HostRegister.GuestCount, HostRegister.GuestCount, 8);
+                _code.Bytes(0x41, 0x88, 0xCA); // MOV R10B, CL
+                _code.RotateRight(HostRegister.GuestCount, HostRegister.GuestCount, 56);
+            }
+            else if (one.IsHigh)
+            {
+                // MOV AH to BH, CL.
+                _code.Bytes(0x88, (byte)(0xCC + one.Guest));
+            }
+            else
+            {
+                _code.StoreState(StateLayout.Register(one.Guest), one.Host);
+            }
+        }
+    }
+
+    private static int NumberOf(Register register) => RegisterExtensions.GetNumber(RegisterExtensions.GetFullRegister(register));
+
+    private static Register Rename(Register register, int host) => register.GetSize() switch
+    {
+        1 => host < 4 ? Register.AL + host : Register.SPL + (host - 4),
+        2 => Register.AX + host,
+        4 => Register.EAX + host,
+        _ => Register.RAX + host,
+    };
+
+    private struct Substitute
+    {
+        public int Guest;
+        public int Host;
+        public bool Read, Write, IsHigh;
+    }
+}

@@ -1,0 +1,199 @@
+using Iced.Intel;
+
+namespace Hypervisor.Engine.Processor.Translation;
+
+// PUSH, POP, LEAVE with 64-bit operands, and divisions that do not fault.
+internal sealed unsafe partial class BlockTranslator
+{
+    private const int StackSlot = sizeof(ulong);
+
+    private bool TryEmitPush(in Instruction instruction)
+    {
+        switch (instruction.Code)
+        {
+            case Code.Push_r64 or Code.Push_rm64 when instruction.Op0Kind == OpKind.Register:
+            {
+                EmitPushCheck();
+                int guest = NumberOf(instruction.Op0Register);
+                int home = HostRegister.Home(guest);
+                if (home == HostRegister.None)
+                {
+                    _code.LoadState(HostRegister.Count, StateLayout.Register(guest));
+                    home = HostRegister.Count;
+                }
+
+                _code.Store(HostRegister.Address, HostRegister.Translation, home);
+                break;
+            }
+
+            case Code.Push_rm64:
+            {
+                if (!TryEmitAddress(instruction, out int address))
+                {
+                    return false;
+                }
+
+                EmitCheck(address, StackSlot, write: false, aligned: false);
+                _code.Load(HostRegister.Count, address, HostRegister.Translation);
+                _code.StoreState(StateLayout.Temporary, HostRegister.Count);
+                EmitPushCheck();
+                _site->Access = TranslatedAccess.None;
+                _site->Size = 0;
+                _code.LoadState(HostRegister.Count, StateLayout.Temporary);
+                _code.Store(HostRegister.Address, HostRegister.Translation, HostRegister.Count);
+                break;
+            }
+
+            case Code.Pushq_imm8 or Code.Pushq_imm32:
+                EmitPushCheck();
+                // MOV QWORD PTR [R14 + R15], imm32.
+                _code.Bytes(0x4B, 0xC7, 0x04, 0x3E);
+                _code.Word((int)(long)instruction.GetImmediate(0));
+                break;
+            default:
+                return false;
+        }
+
+        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, -StackSlot);
+        return true;
+    }
+
+    private bool TryEmitPop(in Instruction instruction)
+    {
+        if (instruction.Code is not (Code.Pop_r64 or Code.Pop_rm64) || instruction.Op0Kind != OpKind.Register)
+        {
+            return false;
+        }
+
+        EmitPopCheck();
+        int guest = NumberOf(instruction.Op0Register);
+        int home = HostRegister.Home(guest);
+        if (home == HostRegister.GuestStack)
+        {
+            _code.Load(home, HostRegister.GuestStack, HostRegister.Translation);
+            return true;
+        }
+
+        int to = home == HostRegister.None ? HostRegister.Count : home;
+        _code.Load(to, HostRegister.GuestStack, HostRegister.Translation);
+        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, StackSlot);
+        if (home == HostRegister.None)
+        {
+            _code.StoreState(StateLayout.Register(guest), to);
+        }
+
+        return true;
+    }
+
+    private bool TryEmitLeave(in Instruction instruction)
+    {
+        if (instruction.Code != Code.Leaveq)
+        {
+            return false;
+        }
+
+        EmitCheck(HostRegister.Rbp, StackSlot, write: false, aligned: false);
+        _code.Load(HostRegister.Count, HostRegister.Rbp, HostRegister.Translation);
+        _code.Lea(HostRegister.GuestStack, HostRegister.Rbp, StackSlot);
+        _code.Move(HostRegister.Rbp, HostRegister.Count);
+        return true;
+    }
+
+    // Leaves the new top of the stack in the address scratch.
+    private void EmitPushCheck()
+    {
+        _code.Lea(HostRegister.Address, HostRegister.GuestStack, -StackSlot);
+        EmitCheck(HostRegister.Address, StackSlot, write: true, aligned: false);
+        _site->Access = TranslatedAccess.Push;
+        _site->Size = StackSlot;
+    }
+
+    private void EmitPopCheck()
+    {
+        EmitCheck(HostRegister.GuestStack, StackSlot, write: false, aligned: false);
+        _site->Access = TranslatedAccess.Pop;
+        _site->Size = StackSlot;
+    }
+
+    // A quotient that does not fit would raise the host's own exception: what is not plainly in range goes to the interpreter. The
+    // flags are undefined afterwards, but kept for the interpreter, whose exception must show them as they were.
+    private bool TryEmitDivision(in Instruction instruction)
+    {
+        bool wide = instruction.Code is Code.Div_rm64 or Code.Idiv_rm64;
+        if (!wide && instruction.Code is not (Code.Div_rm32 or Code.Idiv_rm32))
+        {
+            return false;
+        }
+
+        int divisor;
+        if (instruction.Op0Kind == OpKind.Register)
+        {
+            int guest = NumberOf(instruction.Op0Register);
+            divisor = HostRegister.Home(guest);
+            if (divisor == HostRegister.None)
+            {
+                _code.LoadState(HostRegister.Count, StateLayout.Register(guest));
+                divisor = HostRegister.Count;
+            }
+        }
+        else
+        {
+            if (!TryEmitAddress(instruction, out int address))
+            {
+                return false;
+            }
+
+            EmitCheck(address, wide ? 8 : 4, write: false, aligned: false);
+            _site->Size = (byte)(wide ? 8 : 4);
+            _site->Access = TranslatedAccess.Read;
+            divisor = HostRegister.Count;
+            if (wide)
+            {
+                _code.Load(divisor, address, HostRegister.Translation);
+            }
+            else
+            {
+                _code.Load32(divisor, address, HostRegister.Translation);
+            }
+        }
+
+        _code.Bytes(0x9C); // PUSHFQ
+        byte* outOfRange = null;
+        if (instruction.Mnemonic == Mnemonic.Div)
+        {
+            // In range if and only if the upper half is below the divisor, which excludes zero.
+            _code.Compare(HostRegister.Rdx, divisor, wide);
+        }
+        else
+        {
+            // In range when the upper half is the lower one's sign and the divisor neither 0 nor -1.
+            _code.Move(HostRegister.Translation, HostRegister.Rax);
+            _code.ShiftRightArithmetic(HostRegister.Translation, wide ? 63 : 31, wide);
+            _code.Compare(HostRegister.Translation, HostRegister.Rdx, wide);
+            outOfRange = _code.JumpShort(5);
+            _code.Lea(HostRegister.Translation, divisor, HostRegister.None, 0, 1, wide);
+            // CMP R15(D), 1; in range if above: compare the other way round for the same condition as DIV.
+            _code.Bytes(wide ? (byte)0x49 : (byte)0x41, 0x83, 0xFF, 0x02);
+            byte* above = _code.JumpShort(3);
+            _code.Land(outOfRange);
+            _code.Bytes(0x9D); // POPFQ
+            _code.Call(_slow);
+            _code.Land(above);
+            EmitDivide(7, divisor, wide);
+            return true;
+        }
+
+        byte* inRange = _code.JumpShort(2);
+        _code.Bytes(0x9D); // POPFQ
+        _code.Call(_slow);
+        _code.Land(inRange);
+        EmitDivide(6, divisor, wide);
+        return true;
+    }
+
+    private void EmitDivide(int extension, int divisor, bool wide)
+    {
+        _code.Lea(HostRegister.Rsp, HostRegister.Rsp, StackSlot);
+        _code.Group3(extension, divisor, wide);
+    }
+}

@@ -1,0 +1,227 @@
+using Hypervisor.Engine.Native.Memory;
+using Iced.Intel;
+
+namespace Hypervisor.Engine.Processor.Translation;
+
+/// <summary>
+/// Translates blocks of 64-bit code for a host of the same architecture: instructions are copied, with registers renamed and memory
+/// operands sent through the translation buffer; what cannot be copied is left to the interpreter, one instruction at a time. Used
+/// on its processor's thread only.
+/// </summary>
+/// <remarks>
+/// The guest's flags live in the host's all the time, so nothing emitted around an instruction may change them: comparisons are
+/// additions that leave zero, tested by JRCXZ. docs/processor.md describes the scheme and why it is safe.
+/// </remarks>
+internal sealed unsafe partial class BlockTranslator : IDisposable
+{
+    // A block's code is at most this long: 32 instructions of at most about 200 bytes, and its end.
+    private const int MaximumBlockBytes = 16 << 10;
+    private const int MaximumInstructions = 40;
+    private const int MaximumBytes = MaximumInstructions * 15;
+
+    private readonly ExecutableMemory _memory;
+    private readonly nint _toExecutable;
+    private readonly byte* _first;
+    private readonly byte* _end;
+    private readonly HostAssembler _code = new();
+    private readonly Encoder _encoder;
+    private readonly FetchBuffer _bytes = new();
+    private readonly Decoder _decoder;
+    private readonly InstructionInfoFactory _information = new();
+    private readonly TranslationStubs _stubs;
+    private readonly int _buffers;
+    private readonly int _targets;
+    private byte* _next;
+
+    // The block at hand.
+    private TranslatedBlock* _block;
+    private TranslatedSite* _site;
+    private byte* _slow;
+    private byte* _vectorThunk;
+    private int _set;
+    private VectorUse _vectors;
+    private readonly PendingLink[] _links = new PendingLink[4];
+    private int _linkCount;
+
+    /// <summary>Makes a translator with its code memory.</summary>
+    /// <param name="memory">The processor's native memory, which the code refers to.</param>
+    /// <param name="codeBytes">Bytes of code memory.</param>
+    /// <exception cref="IOException">The host forbids generated code.</exception>
+    public BlockTranslator(ProcessorMemory memory, int codeBytes)
+    {
+        _memory = ExecutableMemory.Allocate((nuint)codeBytes);
+        _toExecutable = _memory.Executable - _memory.Writable;
+        _encoder = Encoder.Create(64, _code);
+        _decoder = Decoder.Create(64, _bytes);
+        _buffers = (int)((byte*)memory.TranslationBuffers - (byte*)memory.State);
+        _targets = (int)(memory.TargetTables - (byte*)memory.State);
+        _code.Start((byte*)_memory.Writable);
+        _stubs = new TranslationStubs(_code, _toExecutable, HostFeatures.HasAvx);
+        _first = _next = Align(_code.Position);
+        _end = (byte*)_memory.Writable + codeBytes;
+    }
+
+    /// <summary>The host can run translated code.</summary>
+    public static bool IsSupported => OperatingSystem.IsLinux() && HostFeatures.CanTranslate;
+
+    public TranslationStubs Stubs => _stubs;
+
+    /// <summary>Bytes of code emitted since the last <see cref="Clear"/>.</summary>
+    public long CodeBytes => _next - _first;
+
+    /// <summary>Instructions copied and left to the interpreter, since the start.</summary>
+    public long Copied { get; private set; }
+
+    public long Left { get; private set; }
+
+    /// <summary>Forgets all code.</summary>
+    public void Clear() => _next = _first;
+
+    /// <summary>There is room for another block.</summary>
+    public bool HasRoom => _end - _next > MaximumBlockBytes;
+
+    /// <summary>Makes a linked jump go to its target.</summary>
+    public void Patch(byte* place, byte* target) => HostAssembler.Patch(place - _toExecutable, target - _toExecutable);
+
+    /// <summary>
+    /// Translates a block. Null when it is not worth it, or when its bytes are not those that were decoded any more.
+    /// </summary>
+    /// <param name="from">A block of 64-bit code within one page.</param>
+    /// <param name="set">The translation set it runs with.</param>
+    /// <param name="page">Host address of the page.</param>
+    /// <param name="arena">Where its records go; sufficient room was reserved.</param>
+    /// <param name="arenaBytes">What they took of it.</param>
+    public TranslatedBlock* Translate(Block* from, int set, byte* page, byte* arena, out int arenaBytes)
+    {
+        arenaBytes = 0;
+        int offset = (int)(from->Key & X86Processor.PageMask);
+        DecodedInstruction* first = Block.First(from);
+        int length = first[from->Count - 1].Offset;
+        byte* copy = stackalloc byte[MaximumBytes];
+        Buffer.MemoryCopy(page + offset, copy, MaximumBytes, length);
+        _bytes.Set(copy, length);
+        _decoder.IP = (ulong)offset;
+        _block = (TranslatedBlock*)arena;
+        *_block = default;
+        _block->Block = from;
+        _block->Count = from->Count;
+        _set = set;
+        _linkCount = 0;
+        TranslatedSite* sites = TranslatedBlock.Sites(_block);
+        new Span<byte>(sites, from->Count * sizeof(TranslatedSite)).Clear();
+        _vectors = FindVectorUse(first + 1, from->Count - 2);
+        EmitThunks();
+        byte* start = _code.Position;
+        _block->Entry = start + _toExecutable;
+        _code.Lea(HostRegister.Address, HostRegister.Address, -offset);
+        _code.StoreState(StateLayout.PageRip, HostRegister.Address);
+        _block->Direct = _code.Position + _toExecutable;
+        EmitVectorCheck();
+        int copied = 0;
+        bool open = true;
+        for (int n = 1; n < from->Count - 1; n++)
+        {
+            _decoder.Decode(out Instruction instruction);
+            DecodedInstruction* i = first + n;
+            if (instruction.Code != i->Code || instruction.Length != i->Length)
+            {
+                return null;
+            }
+
+            _site = sites + n;
+            byte* at = _code.Position;
+            _site->Offset = (int)(at - start);
+            int links = _linkCount;
+            if (InstructionTable.IsKnown(instruction.Code) && TryEmit(instruction, out open))
+            {
+                copied++;
+                continue;
+            }
+
+            _code.Start(at);
+            _linkCount = links;
+            open = true;
+            _site->Size = 0;
+            _site->IsInterpreted = true;
+            _code.Call(_slow);
+        }
+
+        if (copied == 0)
+        {
+            return null;
+        }
+
+        if (open)
+        {
+            _site = sites + from->Count - 1;
+            _site->Offset = (int)(_code.Position - start);
+            EmitPoll();
+            EmitGoTo(offset + length);
+        }
+
+        Copied += copied;
+        Left += from->Count - 2 - copied;
+        byte* end = (byte*)(sites + from->Count);
+        EmitLinkThunks(ref end);
+        _block->Length = (int)(_code.Position - start);
+        _block->UsesVectors = _vectors != VectorUse.None;
+        _block->UsesAvx = _vectors == VectorUse.Avx;
+        _next = Align(_code.Position);
+        arenaBytes = (int)(end - arena);
+        return _block;
+    }
+
+    /// <summary>Room that the records of a translation can take, in bytes.</summary>
+    public static int RecordBytes(Block* block) =>
+        sizeof(TranslatedBlock) + (block->Count * sizeof(TranslatedSite)) + (4 * sizeof(TranslatedLink)) + 64;
+
+    /// <inheritdoc/>
+    public void Dispose() => _memory.Dispose();
+
+    private static byte* Align(byte* at) => (byte*)(((nint)at + 15) & ~15);
+
+    // In front of the block: the ways out that name it.
+    private void EmitThunks()
+    {
+        _code.Start(_next);
+        _slow = _code.Position;
+        _code.MoveImmediate(HostRegister.Count, (ulong)_block);
+        _code.Jump(_stubs.Instruction - _toExecutable);
+        if (_vectors != VectorUse.None)
+        {
+            _vectorThunk = _code.Position;
+            _code.MoveImmediate(HostRegister.Count, (ulong)_block);
+            _code.Jump((_vectors == VectorUse.Avx ? _stubs.LoadAvx : _stubs.LoadSse) - _toExecutable);
+        }
+    }
+
+    // Where vector registers are not loaded, they are now, or the whole block is left to the interpreter.
+    private void EmitVectorCheck()
+    {
+        if (_vectors != VectorUse.None)
+        {
+            _code.LoadStateByte(HostRegister.Count, _vectors == VectorUse.Avx ? StateLayout.AvxAbsent : StateLayout.SseAbsent);
+            byte* loaded = _code.JumpIfCountZero();
+            _code.Call(_vectorThunk);
+            _code.Land(loaded);
+        }
+    }
+
+    private static VectorUse FindVectorUse(DecodedInstruction* i, int count)
+    {
+        var use = VectorUse.None;
+        for (int n = 0; n < count; n++)
+        {
+            var one = TranslatableInstructions.Vectors(i[n].Code);
+            use = one > use ? one : use;
+        }
+
+        return use;
+    }
+
+    private struct PendingLink
+    {
+        public byte* Place;
+        public int Target;
+    }
+}
