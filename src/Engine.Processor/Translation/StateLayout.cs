@@ -26,7 +26,7 @@ internal static unsafe class StateLayout
     public static readonly int AvxAbsent = Offset(&Model->AvxAbsent);
     public static readonly int SseAllowed = Offset(&Model->SseAllowed);
     public static readonly int AvxAllowed = Offset(&Model->AvxAllowed);
-    public static readonly int Misaligned32 = Offset(&Model->Misaligned32);
+    public static readonly int Misaligned32 = Offset(Model->Misaligned32);
 
     public static int Register(int number) => number * sizeof(ulong);
 
