@@ -41,6 +41,11 @@ internal static unsafe class InstructionTable
 
     private static DecodedInstruction* Undefined(X86Processor cpu, DecodedInstruction* i)
     {
+        if (i->Code == Code.INVALID && cpu.IsOverlong(i))
+        {
+            cpu.RaiseGeneralProtection();
+        }
+
         cpu.Raise(Vector.InvalidOpcode);
         return null;
     }

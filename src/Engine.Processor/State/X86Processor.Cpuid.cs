@@ -15,6 +15,8 @@ public sealed unsafe partial class X86Processor
     /// <summary>x87 and SSE.</summary>
     internal const ulong SupportedXcr0 = 3;
 
+    private const ulong ApicEnabled = 1 << 11;
+
     private const uint MaximumLeaf = 0x16, MaximumExtendedLeaf = 0x8000_0008;
 
     private const uint Features1C = 1u << 0 | 1u << 1 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 23 | 1u << 24
@@ -64,7 +66,8 @@ public sealed unsafe partial class X86Processor
                 eax = SignatureEax;
                 ebx = ((uint)Index << 24) | ((uint)Math.Min(255, 1 << coreBits) << 16) | (8 << 8);
                 ecx = (Features1C & ~_hiddenFeatures1C) | ((State->Cr4 & Cr4Osxsave) != 0 ? 1u << 27 : 0);
-                edx = Features1D | (_coresPerSocket > 1 ? 1u << 28 : 0);
+                // The APIC's bit goes with IA32_APIC_BASE.EN (vol. 3A, 11.4.3).
+                edx = Features1D & ~(LocalApic is { } apic && (apic.ApicBase & ApicEnabled) == 0 ? 1u << 9 : 0) | (_coresPerSocket > 1 ? 1u << 28 : 0);
                 break;
             case 2:
                 // All cache descriptors are in leaf 4.

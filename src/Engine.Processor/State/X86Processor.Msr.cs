@@ -13,7 +13,7 @@ public sealed unsafe partial class X86Processor
     private const ulong ArchitecturalCapabilities = 1ul << 0 | 1ul << 1 | 1ul << 3 | 1ul << 4 | 1ul << 5 | 1ul << 6 | 1ul << 8 | 1ul << 13
         | 1ul << 14 | 1ul << 15 | 1ul << 20 | 1ul << 24 | 1ul << 26 | 1ul << 27 | 1ul << 62;
 
-    private const uint TscDeadline = 0x6E0;
+    private const uint ApicBaseMsr = 0x1B, TscDeadline = 0x6E0;
 
     internal ModelSpecificRegisters Msrs => _msrs;
 
@@ -27,7 +27,7 @@ public sealed unsafe partial class X86Processor
         DeriveMode();
     }
 
-    private static bool IsApicMsr(uint index) => index is 0x1B or 0x6E0 or (>= 0x800 and <= 0x8FF);
+    private static bool IsApicMsr(uint index) => index is ApicBaseMsr or TscDeadline or (>= 0x800 and <= 0x8FF);
 
     private bool ReadMsr(uint index, out ulong value)
     {
@@ -77,7 +77,8 @@ public sealed unsafe partial class X86Processor
     {
         if (IsApicMsr(index))
         {
-            bool known = LocalApic is { } apic && apic.TryWriteMsr(index, ToApic(index, value));
+            bool addressable = index != ApicBaseMsr || (value & ~_physicalMask) == 0;
+            bool known = addressable && LocalApic is { } apic && apic.TryWriteMsr(index, ToApic(index, value));
             // It may have been an end of interrupt, a task priority, or a deadline that has passed.
             SetAttention(Attention.Interrupt);
             return known;

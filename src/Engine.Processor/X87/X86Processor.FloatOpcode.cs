@@ -17,10 +17,10 @@ public sealed unsafe partial class X86Processor
         {
             for (uint at = 0; at < MaximumInstructionBytes - 1; at++)
             {
-                byte escape = ReadSystem<byte>(linear + at);
+                byte escape = FetchByte(linear + at);
                 if (escape is >= FirstEscape and <= LastEscape)
                 {
-                    State->X87Opcode = (ushort)(((escape & EscapeMask) << 8) | ReadSystem<byte>(linear + at + 1));
+                    State->X87Opcode = (ushort)(((escape & EscapeMask) << 8) | FetchByte(linear + at + 1));
                     return;
                 }
             }
@@ -28,7 +28,6 @@ public sealed unsafe partial class X86Processor
         catch (GuestException)
         {
             // The code is gone since: what was known stays.
-            LeaveSupervisor();
             State->Cr2 = faultAddress;
         }
     }

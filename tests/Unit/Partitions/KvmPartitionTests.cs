@@ -19,6 +19,9 @@ public class KvmPartitionTests() : PartitionContractTests(new KvmPartitionFactor
     /// <summary>A driver that emulates ring 0 looks at interrupts between runs of instructions only.</summary>
     protected override bool TakesInterruptsBetweenInstructions => new KvmPartitionFactory().Probe().Accelerated;
 
+    /// <summary>A driver that emulates ring 0 gives up at transfers through gates.</summary>
+    protected override bool HasLegacyTransfers => new KvmPartitionFactory().Probe().Accelerated;
+
     [KvmFact]
     public void A_signalled_event_raises_the_message_of_its_route()
     {
