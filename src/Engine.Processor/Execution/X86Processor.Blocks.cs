@@ -158,7 +158,7 @@ public sealed unsafe partial class X86Processor
     private ulong DecodeMode => (ulong)((_is64Bit ? 2 : CodeBits == 32 ? 1 : 0) | (OneInstruction ? 4 : 0));
 
     // Blocks of one instruction: for single steps, and for the instruction in the shadow of STI with an interrupt behind it.
-    private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _inShadow;
+    private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _watchesCode || _watchesData || _inShadow;
 
     internal void RefreshStamp() =>
         _stamp = (State->Cpl == 3 ? (_userGeneration << 8) | 8 : _supervisorGeneration << 8) | DecodeMode | 128;
@@ -173,6 +173,16 @@ public sealed unsafe partial class X86Processor
     private DecodedInstruction* NextBlock(ulong rip)
     {
         ulong linear = LinearRip(rip);
+        if (_mustInterpret)
+        {
+            State->BlockRip = rip;
+            State->Current = _fetchMarker;
+            if (!BeginWatched(linear))
+            {
+                return null;
+            }
+        }
+
         JumpEntry* entry = _jumps + JumpIndex(linear);
         DecodedInstruction* first = entry->First;
         if (entry->Linear != linear || entry->Stamp != _stamp)
@@ -195,12 +205,6 @@ public sealed unsafe partial class X86Processor
         }
 
         State->BlockRip = rip;
-        if ((State->SystemFlags & Rflags.Trap) != 0)
-        {
-            _stepArmed = true;
-            SetAttention(Attention.SingleStep);
-        }
-
         return first;
     }
 

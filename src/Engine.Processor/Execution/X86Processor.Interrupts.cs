@@ -37,7 +37,7 @@ public sealed unsafe partial class X86Processor
     {
         // RF lets the instruction pass that is returned to: faults set it in the image, for instruction breakpoints the handler does
         // (vol. 3A, 18.3.1.1). Behind an instruction it is clear, but for a repeated one that is interrupted.
-        ulong flags = GetRflags() & (kind == DeliveryKind.External ? ulong.MaxValue : ~Rflags.Resume);
+        ulong flags = GetRflags() & (_watchesCode ? ulong.MaxValue : ~Rflags.Resume);
         flags |= kind == DeliveryKind.Fault && vector != (int)Vector.Debug ? Rflags.Resume : 0;
         if (!IsProtected)
         {

@@ -32,9 +32,25 @@ public sealed unsafe partial class X86Processor
         }
     }
 
-    internal uint ReadPort(ushort port, int size) => _ports.Read(port, size);
+    internal uint ReadPort(ushort port, int size)
+    {
+        if (_watchesPorts)
+        {
+            NotePort(port, size);
+        }
 
-    internal void WritePort(ushort port, int size, uint value) => _ports.Write(port, size, value);
+        return _ports.Read(port, size);
+    }
+
+    internal void WritePort(ushort port, int size, uint value)
+    {
+        if (_watchesPorts)
+        {
+            NotePort(port, size);
+        }
+
+        _ports.Write(port, size, value);
+    }
 
     /// <summary>PAUSE: gives way to other threads when a spin lasts.</summary>
     internal void SpinHint()

@@ -74,6 +74,7 @@ public sealed unsafe partial class X86Processor
             State->Retired += i->Ordinal > 0 ? (ulong)(i->Ordinal - 1) : 0;
             State->Rip = InstructionPointer(i);
             _stepArmed = false;
+            _debugPending &= Dr6TaskSwitch;
         }
 
         while (true)

@@ -152,21 +152,6 @@ public sealed unsafe partial class X86Processor
         }
     }
 
-    private void AttendTraps()
-    {
-        if (_stepArmed)
-        {
-            _stepArmed = false;
-            State->Debug[6] |= 0x4000;
-            _activity = Activity.Running;
-            DeliverTrap(Vector.Debug);
-        }
-        else if ((State->SystemFlags & Rflags.Trap) == 0)
-        {
-            TakeAttention(Attention.SingleStep);
-        }
-    }
-
     private void AttendInterrupts()
     {
         if (_inShadow)

@@ -39,12 +39,21 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
     // After a batch: either goes on or leaves with RIP on this instruction so that what is pending is served.
     private static bool MustLeave(X86Processor cpu, DecodedInstruction* i, ref int budget)
     {
+        if (cpu.MustInterpret && (cpu.State->Gpr[Rcx] & AddressMask(i)) != 0)
+        {
+            // Traps come between repetitions, too.
+            cpu.LeaveRepeated();
+            cpu.State->Rip = cpu.InstructionPointer(i);
+            return true;
+        }
+
         if (--budget > 0 || cpu.State->Attention == 0)
         {
             budget = budget > 0 ? budget : Batch;
             return false;
         }
 
+        cpu.LeaveRepeated();
         cpu.State->Rip = cpu.InstructionPointer(i);
         return true;
     }
@@ -63,7 +72,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         int budget = Batch;
         while ((s->Gpr[Rcx] & mask) != 0)
         {
-            ulong moved = step > 0 ? MoveSpan(cpu, i, mask) : 0;
+            ulong moved = step > 0 && !cpu.MustInterpret ? MoveSpan(cpu, i, mask) : 0;
             if (moved == 0)
             {
                 MoveOne(cpu, i, mask, step);
@@ -136,7 +145,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         while ((s->Gpr[Rcx] & mask) != 0)
         {
             ulong count = s->Gpr[Rcx] & mask;
-            if (step > 0 && count >= 4
+            if (step > 0 && count >= 4 && !cpu.MustInterpret
                 && cpu.TrySpan(SegmentName.Es, s->Gpr[Rdi] & mask, mask, AccessKind.Write, ref count, sizeof(T), out byte* to))
             {
                 new Span<T>(to, (int)count).Fill(value);

@@ -216,7 +216,7 @@ internal static unsafe partial class SystemInstructions
         if ((cpu.State->SystemFlags & Rflags.Interrupt) == 0)
         {
             cpu.State->SystemFlags |= Rflags.Interrupt;
-            cpu.State->ShadowRip = cpu.NextRip(i);
+            cpu.ShadowInterrupts(cpu.NextRip(i));
             cpu.SetAttention(Attention.Interrupt);
             if (cpu.LocalApic is { HasInterrupt: true })
             {

@@ -64,7 +64,7 @@ internal static unsafe partial class SystemInstructions
     {
         if (name == SegmentName.Ss)
         {
-            cpu.State->ShadowRip = cpu.NextRip(i);
+            cpu.ShadowStackLoad(cpu.NextRip(i));
         }
 
         return i + 1;

@@ -138,7 +138,9 @@ public sealed unsafe partial class X86Processor
     /// <summary>Copies memory out, up to a page long.</summary>
     internal void ReadBytes(ulong linear, byte* destination, int count)
     {
+        CheckImageAlignment(linear, count);
         ProbeRange(linear, count, AccessKind.Read);
+        _copiesBytes = true;
         int at = 0;
         for (; at + 8 <= count; at += 8)
         {
@@ -149,12 +151,16 @@ public sealed unsafe partial class X86Processor
         {
             destination[at] = Read<byte>(linear + (ulong)at);
         }
+
+        _copiesBytes = false;
     }
 
     /// <summary>Copies into memory, up to a page long; raises before the first byte is stored.</summary>
     internal void WriteBytes(ulong linear, byte* source, int count)
     {
+        CheckImageAlignment(linear, count);
         ProbeRange(linear, count, AccessKind.Write);
+        _copiesBytes = true;
         int at = 0;
         for (; at + 8 <= count; at += 8)
         {
@@ -165,6 +171,8 @@ public sealed unsafe partial class X86Processor
         {
             Write(linear + (ulong)at, source[at]);
         }
+
+        _copiesBytes = false;
     }
 
     /// <summary>Raises what an access to the range would raise; up to a page long.</summary>
@@ -192,6 +200,11 @@ public sealed unsafe partial class X86Processor
 
     private void ReadSlow(ulong linear, byte* destination, int size)
     {
+        if (_mustInterpret)
+        {
+            CheckAccess(linear, size, write: false);
+        }
+
         int first = (int)Math.Min((ulong)size, 4096 - (linear & PageMask));
         ulong physical = Translate(linear, AccessKind.Read);
         if (first == size)
@@ -207,6 +220,11 @@ public sealed unsafe partial class X86Processor
 
     private void WriteSlow(ulong linear, byte* source, int size)
     {
+        if (_mustInterpret)
+        {
+            CheckAccess(linear, size, write: true);
+        }
+
         int first = (int)Math.Min((ulong)size, 4096 - (linear & PageMask));
         ulong physical = Translate(linear, AccessKind.Write);
         if (first == size)

@@ -62,6 +62,11 @@ public sealed unsafe partial class X86Processor
         byte* page = PhysicalPage(physical, out bool writable);
         if (page != null && writable && (linear & PageMask) + (ulong)sizeof(T) <= 4096)
         {
+            if (_mustInterpret)
+            {
+                CheckAccess(linear, sizeof(T), write: true);
+            }
+
             if (!Width.Exchange(page + (physical & PageMask), value, old))
             {
                 return false;

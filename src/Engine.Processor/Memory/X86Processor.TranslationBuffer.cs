@@ -154,7 +154,7 @@ public sealed unsafe partial class X86Processor
     private void Enter(ulong linear, ulong physical, bool writable)
     {
         byte* host = _memory.GetPage(physical & ~PageMask, out bool memoryWritable);
-        if (host == null)
+        if (host == null || (_checksAlignment && !_implicitSupervisor) || (_watchesData && IsWatchedPage(linear)))
         {
             return;
         }

@@ -46,6 +46,10 @@ public sealed unsafe partial class X86Processor
         {
             RefreshMode();
         }
+        else if ((changed & Cr0Am) != 0)
+        {
+            SelectTranslationSet();
+        }
     }
 
     internal void LoadCr3(ulong value)
@@ -68,6 +72,7 @@ public sealed unsafe partial class X86Processor
 
         State->Cr4 = value;
         RefreshMode();
+        DeriveBreakpoints();
     }
 
     private bool LoadEfer(ulong value)

@@ -15,6 +15,7 @@ public sealed unsafe partial class X86Processor
     internal const ulong EferSce = 1, EferLme = 0x100, EferLma = 0x400, EferNxe = 0x800;
 
     private ulong _codeLimit = ulong.MaxValue;
+    private bool _checksAlignment;
     private bool _is64Bit, _isLongMode, _isRealOrVirtual8086 = true;
 
     /// <summary>64-bit code: long mode with CS.L.</summary>
@@ -67,6 +68,15 @@ public sealed unsafe partial class X86Processor
 
     internal void SelectTranslationSet()
     {
+        bool checksAlignment = State->Cpl == 3 && (State->Cr0 & Cr0Am) != 0 && (State->SystemFlags & Rflags.AlignmentCheck) != 0;
+        if (checksAlignment && !_checksAlignment)
+        {
+            // While it is checked nothing is entered; what is there must go.
+            FlushTranslations();
+        }
+
+        _checksAlignment = checksAlignment;
+        DeriveInterpretation();
         var set = State->Cpl == 3 ? TranslationSet.User
             : (State->Cr4 & Cr4Smap) != 0 && (State->SystemFlags & Rflags.AlignmentCheck) == 0 ? TranslationSet.Supervisor
             : TranslationSet.SupervisorUser;
