@@ -58,6 +58,9 @@ internal struct FloatContext
 /// <param name="WrapBias">Added to or taken from the exponent when overflow or underflow is unmasked (SDM vol. 1, 8.5.4).</param>
 internal readonly record struct FloatFormat(int Precision, int MinExponent, int MaxExponent, int WrapBias)
 {
+    /// <summary>binary16. Nothing is ever delivered with its wrapped exponent.</summary>
+    public static readonly FloatFormat Half = new(11, -14, 15, 192);
+
     /// <summary>binary32.</summary>
     public static readonly FloatFormat Single = new(24, -126, 127, 192);
 

@@ -114,6 +114,9 @@ internal struct FloatValue
     public readonly uint ToSingle() =>
         (Negative ? 0x8000_0000 : 0) | (uint)ToInterchange(24, -126, 0xFF);
 
+    public readonly ushort ToHalf() =>
+        (ushort)((Negative ? 0x8000u : 0) | (uint)ToInterchange(11, -14, 0x1F));
+
     public readonly ulong ToDouble() =>
         (Negative ? 1ul << 63 : 0) | ToInterchange(53, -1022, 0x7FF);
 

@@ -12,6 +12,10 @@ internal static partial class SseFloat
     private const ulong DoubleExponent = 0x7FF0_0000_0000_0000;
     private const uint SingleExponent = 0x7F80_0000;
 
+    // Exponent field 2.
+    private const ulong DoubleSecond = 2ul << 52;
+    private const uint SingleSecond = 2u << 23;
+
     /// <summary>Zero or normal: neither denormal, infinite nor NaN.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool IsPlain(ulong bits) =>
@@ -22,11 +26,16 @@ internal static partial class SseFloat
     private static bool IsPlain(uint bits) =>
         (bits & SingleExponent) - 1 < SingleExponent - 1 || (bits << 1) == 0;
 
+    /// <summary>
+    /// Normal, and not one of the smallest: those may have been rounded up from what was tiny, which is an underflow
+    /// (SDM vol. 1, 4.9.1.5).
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool IsNormal(ulong bits) => (bits & DoubleExponent) - 1 < DoubleExponent - 1;
+    private static bool IsNormal(ulong bits) => (bits & DoubleExponent) - DoubleSecond < DoubleExponent - DoubleSecond;
 
+    /// <inheritdoc cref="IsNormal(ulong)"/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool IsNormal(uint bits) => (bits & SingleExponent) - 1 < SingleExponent - 1;
+    private static bool IsNormal(uint bits) => (bits & SingleExponent) - SingleSecond < SingleExponent - SingleSecond;
 
     /// <summary>One double lane.</summary>
     public static bool Binary<TOp>(ref uint mxcsr, ulong a, ulong b, out ulong result)
@@ -192,14 +201,14 @@ internal static partial class SseFloat
     private static bool AllNormal(Vector128<ulong> bits)
     {
         var exponent = bits & Vector128.Create(DoubleExponent);
-        return !Vector128.EqualsAny(exponent, Vector128<ulong>.Zero)
+        return Vector128.GreaterThanOrEqualAll(exponent, Vector128.Create(DoubleSecond))
             && !Vector128.EqualsAny(exponent, Vector128.Create(DoubleExponent));
     }
 
     private static bool AllNormal(Vector128<uint> bits)
     {
         var exponent = bits & Vector128.Create(SingleExponent);
-        return !Vector128.EqualsAny(exponent, Vector128<uint>.Zero)
+        return Vector128.GreaterThanOrEqualAll(exponent, Vector128.Create(SingleSecond))
             && !Vector128.EqualsAny(exponent, Vector128.Create(SingleExponent));
     }
 

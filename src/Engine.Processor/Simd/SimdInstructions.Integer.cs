@@ -144,6 +144,23 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Aeskeygenassist_xmm_xmmm128_imm8, &Immediate<Aeskeygenassist>);
         table.Set(Code.VEX_Vaeskeygenassist_xmm_xmmm128_imm8, &VexUnaryImmediate<Aeskeygenassist, Length128>);
         SelectedNarrow<Pclmulqdq>(table, "Pclmulqdq");
+        table.Set(Code.Sha1nexte_xmm_xmmm128, &Binary<Sha1nexte>);
+        table.Set(Code.Sha1msg1_xmm_xmmm128, &Binary<Sha1msg1>);
+        table.Set(Code.Sha1msg2_xmm_xmmm128, &Binary<Sha1msg2>);
+        table.Set(Code.Sha1rnds4_xmm_xmmm128_imm8, &Immediate<Sha1rnds4>);
+        table.Set(Code.Sha256msg1_xmm_xmmm128, &Binary<Sha256msg1>);
+        table.Set(Code.Sha256msg2_xmm_xmmm128, &Binary<Sha256msg2>);
+        table.Set(Code.Sha256rnds2_xmm_xmmm128, &Sha256Rounds);
+    }
+
+    // The message words are in XMM0.
+    private static DecodedInstruction* Sha256Rounds(X86Processor cpu, DecodedInstruction* i)
+    {
+        Enter(cpu);
+        var source = Source(cpu, i);
+        ref var destination = ref Xmm(cpu, i->Reg0);
+        destination = Sha256.TwoRounds(destination, source, Xmm(cpu, 0));
+        return i + 1;
     }
 
     private static DecodedInstruction* Binary<TOp>(X86Processor cpu, DecodedInstruction* i)

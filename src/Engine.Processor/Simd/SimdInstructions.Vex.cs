@@ -20,6 +20,7 @@ internal static unsafe partial class SimdInstructions
         RegisterVexGathers(table);
         RegisterVexFloat(table);
         RegisterVexConversions(table);
+        RegisterFused(table);
     }
 
     /// <summary>Raises what keeps a VEX-encoded vector instruction from running (SDM vol. 2A, 2.4).</summary>

@@ -32,6 +32,10 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.VEX_Vcvtpd2dq_xmm_ymmm256, &VexShorten<DoubleToInteger, Length256>);
         table.Set(Code.VEX_Vcvttpd2dq_xmm_xmmm128, &VexShorten<DoubleToIntegerTruncated, Length128>);
         table.Set(Code.VEX_Vcvttpd2dq_xmm_ymmm256, &VexShorten<DoubleToIntegerTruncated, Length256>);
+        table.Set(Code.VEX_Vcvtph2ps_xmm_xmmm64, &HalvesToSingles<ulong>);
+        table.Set(Code.VEX_Vcvtph2ps_ymm_xmmm128, &HalvesToSingles<Vector128<byte>>);
+        table.Set(Code.VEX_Vcvtps2ph_xmmm64_xmm_imm8, &SinglesToHalves<Length128>);
+        table.Set(Code.VEX_Vcvtps2ph_xmmm128_ymm_imm8, &SinglesToHalves<Length256>);
     }
 
     /// <summary>A conversion between elements of 32 and 64 bits.</summary>
@@ -174,6 +178,66 @@ internal static unsafe partial class SimdInstructions
 
         Commit(cpu, context);
         Ymm(cpu, i->Reg0) = result;
+        return i + 1;
+    }
+
+    private static DecodedInstruction* HalvesToSingles<T>(X86Processor cpu, DecodedInstruction* i)
+        where T : unmanaged
+    {
+        EnterVex(cpu);
+        var source = sizeof(T) == 16 ? Operand128(cpu, i, i->Reg1) : Source<T>(cpu, i);
+        var context = Mxcsr.Begin(cpu.State->Mxcsr);
+        var result = Vector256<byte>.Zero;
+        for (int lane = 0; lane < sizeof(T) / 2; lane++)
+        {
+            ((uint*)&result)[lane] = SseFloat.HalfToSingle(ref context, ((ushort*)&source)[lane]);
+        }
+
+        Commit(cpu, context);
+        Ymm(cpu, i->Reg0) = result;
+        return i + 1;
+    }
+
+    // What memory cannot take is raised before what the numbers raise, and neither changes anything.
+    private static DecodedInstruction* SinglesToHalves<TLength>(X86Processor cpu, DecodedInstruction* i)
+        where TLength : struct, IVectorLength
+    {
+        EnterVex(cpu);
+        int bytes = TLength.IsWide ? 16 : 8;
+        ulong address = 0;
+        if (HasMemory(i))
+        {
+            address = cpu.Address(i, bytes, AccessKind.Write);
+            cpu.ProbeRange(address, bytes, AccessKind.Write);
+        }
+
+        var source = Ymm(cpu, i->Reg1);
+        var context = Mxcsr.Begin(cpu.State->Mxcsr);
+        if ((i->Immediate & 4) == 0)
+        {
+            context.Rounding = (FloatRounding)(i->Immediate & 3);
+        }
+
+        var result = Vector128<byte>.Zero;
+        for (int lane = 0; lane < bytes / 2; lane++)
+        {
+            ((ushort*)&result)[lane] = SseFloat.SingleToHalf(ref context, ((uint*)&source)[lane]);
+        }
+
+        Commit(cpu, context);
+        if (!HasMemory(i))
+        {
+            SetXmm(cpu, i->Reg0, result);
+        }
+        else if (TLength.IsWide)
+        {
+            cpu.Write(address, result);
+        }
+        else
+        {
+            cpu.Write(address, result.AsUInt64().ToScalar());
+        }
+
         return i + 1;
     }
 }

@@ -25,6 +25,8 @@ internal sealed partial class CaseGenerator
     private RflagsBits _undefined;
     private RflagsBits _everUndefined;
     private bool _stackLost;
+    private bool _alwaysAligned;
+    private bool _masksAll;
 
     /// <summary>A generator of blocks over a set of instructions; the same seed gives the same case.</summary>
     public CaseGenerator(Code[] codes, int seed)
@@ -270,7 +272,7 @@ internal sealed partial class CaseGenerator
             mxcsr |= ((uint)_random.Next(4) << 13) | (_random.Next(3) == 0 ? 0x8000u : 0) | (_random.Next(3) == 0 ? 0x40u : 0);
         }
 
-        if (_random.Next(6) == 0)
+        if (_random.Next(6) == 0 && !_masksAll)
         {
             mxcsr &= ~((uint)_random.Next(0x40) << 7);
         }

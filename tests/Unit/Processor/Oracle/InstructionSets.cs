@@ -37,7 +37,7 @@ internal static class InstructionSets
     private static readonly CpuidFeature[] VectorFeatures =
     [
         CpuidFeature.MMX, CpuidFeature.SSE, CpuidFeature.SSE2, CpuidFeature.SSE3, CpuidFeature.SSSE3, CpuidFeature.SSE4_1,
-        CpuidFeature.SSE4_2, CpuidFeature.AES, CpuidFeature.PCLMULQDQ,
+        CpuidFeature.SSE4_2, CpuidFeature.AES, CpuidFeature.PCLMULQDQ, CpuidFeature.SHA,
     ];
 
     private static readonly CpuidFeature[] AvxFeatures =
