@@ -35,6 +35,6 @@ public sealed record ProcessorOptions
     /// <summary>Runs in the interpreter before a block is translated, from 1 (translated when it is met first).</summary>
     public int TranslationThreshold { get; init; } = 16;
 
-    /// <summary>The level of the x86-64 psABI that CPUID shows at most (1: SSE2 only); 0 shows all there is.</summary>
+    /// <summary>The level of the x86-64 psABI that CPUID shows at most (1: SSE2, 2: SSE4.2, 3: AVX2); 0 shows all there is.</summary>
     public int FeatureLevel { get; init; }
 }

@@ -27,8 +27,7 @@ public sealed unsafe partial class X86Processor : IDisposable
         Index = options.Index;
         ProcessorCount = options.ProcessorCount;
         _coresPerSocket = options.CoresPerSocket is > 0 and int cores && cores <= ProcessorCount ? cores : ProcessorCount;
-        _hiddenFeatures1C = options.FeatureLevel == 1 ? Level2Features1C : 0;
-        _hiddenFeaturesExtendedC = options.FeatureLevel == 1 ? Level2FeaturesExtendedC : 0;
+        _level = new FeatureLevelMask(options.FeatureLevel);
         PhysicalAddressBits = options.PhysicalAddressBits;
         _memory = options.Memory;
         _ports = options.Ports;

@@ -37,7 +37,7 @@ public sealed unsafe partial class X86Processor
             State->Gpr[n] = 0;
         }
 
-        State->Gpr[2] = SignatureEax;
+        State->Gpr[2] = _level.Signature;
         State->Rip = 0xFFF0;
         State->ShadowRip = ulong.MaxValue;
         _inShadow = false;

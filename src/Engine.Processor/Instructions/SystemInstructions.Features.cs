@@ -106,9 +106,10 @@ internal static unsafe partial class SystemInstructions
             cpu.RaiseGeneralProtection();
         }
 
-        // XCR0, and for index 1 the components in use: all that are enabled.
-        s->Gpr[0] = (uint)s->Xcr0;
-        s->Gpr[2] = s->Xcr0 >> 32;
+        // XCR0, and for index 1 those of its components that are in use.
+        ulong value = (uint)s->Gpr[1] == 0 ? s->Xcr0 : s->Xcr0 & ExtendedState.InUse(s);
+        s->Gpr[0] = (uint)value;
+        s->Gpr[2] = value >> 32;
         return i + 1;
     }
 
@@ -122,7 +123,8 @@ internal static unsafe partial class SystemInstructions
 
         RequireKernel(cpu);
         ulong value = (uint)s->Gpr[0] | (s->Gpr[2] << 32);
-        if ((uint)s->Gpr[1] != 0 || (value & 1) == 0 || (value & ~X86Processor.SupportedXcr0) != 0)
+        bool avxAlone = (value & (ExtendedState.Sse | ExtendedState.Avx)) == ExtendedState.Avx;
+        if ((uint)s->Gpr[1] != 0 || (value & ExtendedState.X87) == 0 || (value & ~cpu.SupportedComponents) != 0 || avxAlone)
         {
             cpu.RaiseGeneralProtection();
         }

@@ -20,7 +20,8 @@ internal static unsafe class ExtendedState
 
     // Also where XSAVEC puts it, since no component lies between.
     public const int AvxOffset = 576;
-    public const int StandardBytes = AvxOffset + 256;
+    public const int AvxBytes = 256;
+    public const int StandardBytes = AvxOffset + AvxBytes;
 
     /// <summary>Bytes of an area that holds these components.</summary>
     public static int StandardBytesOf(ulong components) => (components & Avx) != 0 ? StandardBytes : AvxOffset;

@@ -23,13 +23,17 @@ internal static unsafe partial class SimdInstructions
         table.Set(Code.Xsaveopt64_mem, &XSaveOptimized);
         table.Set(Code.Xsavec_mem, &XSaveCompacted);
         table.Set(Code.Xsavec64_mem, &XSaveCompacted);
+        table.Set(Code.Xsaves_mem, &XSaveSupervisor);
+        table.Set(Code.Xsaves64_mem, &XSaveSupervisor);
         table.Set(Code.Xrstor_mem, &XRestore);
         table.Set(Code.Xrstor64_mem, &XRestore);
+        table.Set(Code.Xrstors_mem, &XRestoreSupervisor);
+        table.Set(Code.Xrstors64_mem, &XRestoreSupervisor);
     }
 
     private static bool IsWide(DecodedInstruction* i) => i->Code
         is Code.Fxsave64_m512byte or Code.Fxrstor64_m512byte or Code.Xsave64_mem or Code.Xrstor64_mem
-        or Code.Xsaveopt64_mem or Code.Xsavec64_mem;
+        or Code.Xsaveopt64_mem or Code.Xsavec64_mem or Code.Xsaves64_mem or Code.Xrstors64_mem;
 
     private static DecodedInstruction* LoadMxcsr<TEncoding>(X86Processor cpu, DecodedInstruction* i)
         where TEncoding : struct, IVectorEncoding
@@ -169,9 +173,37 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* XSaveCompacted(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* XSaveCompacted(X86Processor cpu, DecodedInstruction* i) =>
+        XSaveCompacted(cpu, i, EnterXSave(cpu));
+
+    // There are no supervisor components (IA32_XSS is zero): XSAVES saves what XSAVEC does, for the kernel alone.
+    private static DecodedInstruction* XSaveSupervisor(X86Processor cpu, DecodedInstruction* i)
     {
         ulong requested = EnterXSave(cpu);
+        RequireKernel(cpu);
+        return XSaveCompacted(cpu, i, requested);
+    }
+
+    private static DecodedInstruction* XRestoreSupervisor(X86Processor cpu, DecodedInstruction* i)
+    {
+        ulong requested = EnterXSave(cpu);
+        RequireKernel(cpu);
+        return XRestore(cpu, i, requested, compactedOnly: true);
+    }
+
+    private static DecodedInstruction* XRestore(X86Processor cpu, DecodedInstruction* i) =>
+        XRestore(cpu, i, EnterXSave(cpu), compactedOnly: false);
+
+    private static void RequireKernel(X86Processor cpu)
+    {
+        if (cpu.Cpl != 0)
+        {
+            cpu.RaiseGeneralProtection();
+        }
+    }
+
+    private static DecodedInstruction* XSaveCompacted(X86Processor cpu, DecodedInstruction* i, ulong requested)
+    {
         ulong address = AreaAddress(cpu, i, ExtendedState.HeaderOffset + 64, 64, AccessKind.Write);
         ulong inUse = ExtendedState.InUse(cpu.State);
         if (cpu.State->Mxcsr != Mxcsr.Initial)
@@ -210,9 +242,8 @@ internal static unsafe partial class SimdInstructions
         return i + 1;
     }
 
-    private static DecodedInstruction* XRestore(X86Processor cpu, DecodedInstruction* i)
+    private static DecodedInstruction* XRestore(X86Processor cpu, DecodedInstruction* i, ulong requested, bool compactedOnly)
     {
-        ulong requested = EnterXSave(cpu);
         ulong address = AreaAddress(cpu, i, ExtendedState.HeaderOffset + 64, 64, AccessKind.Read);
         byte* area = stackalloc byte[ExtendedState.StandardBytes];
         cpu.ReadBytes(address, area, ExtendedState.HeaderOffset + 64);
@@ -220,7 +251,7 @@ internal static unsafe partial class SimdInstructions
         ulong format = *(ulong*)(area + ExtendedState.HeaderOffset + 8);
         bool compacted = (format & ExtendedState.Compacted) != 0;
         ulong known = compacted ? format & ~ExtendedState.Compacted : cpu.State->Xcr0;
-        bool reserved = false;
+        bool reserved = compactedOnly && !compacted;
         for (int at = compacted ? 16 : 8; at < (compacted ? 64 : 24); at++)
         {
             reserved |= area[ExtendedState.HeaderOffset + at] != 0;

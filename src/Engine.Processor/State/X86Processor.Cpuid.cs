@@ -3,30 +3,22 @@ using System.Runtime.InteropServices;
 
 namespace Hypervisor.Engine.Processor;
 
-// CPUID (Intel SDM vol. 2, CPUID): x86-64-v2 without AVX; what is shown is there.
+// CPUID (Intel SDM vol. 2, CPUID): x86-64-v3 and more; what is shown is there.
 public sealed unsafe partial class X86Processor
 {
-    /// <summary>
-    /// Family 6, model 5Fh (Goldmont D), stepping 1: a model that never had AVX. Dispatchers that go by the model alone, such as the
-    /// resolvers GCC makes for <c>target_clones("arch=…")</c>, would run AVX-512 on a newer one whatever the feature bits say.
-    /// </summary>
-    internal const uint SignatureEax = 0x0005_06F1;
-
-    /// <summary>x87 and SSE.</summary>
-    internal const ulong SupportedXcr0 = 3;
-
     private const ulong ApicEnabled = 1 << 11;
 
     private const uint MaximumLeaf = 0x16, MaximumExtendedLeaf = 0x8000_0008;
 
-    private const uint Features1C = 1u << 0 | 1u << 1 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 23 | 1u << 24
-        | 1u << 25 | 1u << 26 | 1u << 30 | 1u << 31;
+    private const uint Features1C = 1u << 0 | 1u << 1 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 23 | 1u << 24
+        | 1u << 25 | 1u << 26 | 1u << 28 | 1u << 29 | 1u << 30 | 1u << 31;
 
     private const uint Features1D = 1u << 0 | 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 11 | 1u << 12
         | 1u << 13 | 1u << 14 | 1u << 15 | 1u << 16 | 1u << 17 | 1u << 19 | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26 | 1u << 27;
 
-    // FSGSBASE, TSC_ADJUST, SMEP, ERMS, FPU selectors deprecated, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB.
-    private const uint Features7B = 1u << 0 | 1u << 1 | 1u << 7 | 1u << 9 | 1u << 13 | 1u << 18 | 1u << 19 | 1u << 20 | 1u << 23 | 1u << 24;
+    // FSGSBASE, TSC_ADJUST, BMI1, AVX2, SMEP, BMI2, ERMS, FPU selectors deprecated, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA.
+    private const uint Features7B = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 13 | 1u << 18 | 1u << 19
+        | 1u << 20 | 1u << 23 | 1u << 24 | 1u << 29;
 
     // UMIP, RDPID.
     private const uint Features7C = 1u << 2 | 1u << 22;
@@ -34,14 +26,19 @@ public sealed unsafe partial class X86Processor
     // FSRM, IBRS and IBPB, STIBP, ARCH_CAPABILITIES, SSBD.
     private const uint Features7D = 1u << 4 | 1u << 26 | 1u << 27 | 1u << 29 | 1u << 31;
 
-    // What x86-64-v2 has beyond v1: SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT; LAHF in 64-bit mode.
-    private const uint Level2Features1C = 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23;
-    private const uint Level2FeaturesExtendedC = 1;
+    // LAHF in 64-bit mode, LZCNT, PREFETCHW.
+    private const uint FeaturesExtendedC = 1u << 0 | 1u << 5 | 1u << 8;
+
+    // XSAVEOPT, XSAVEC, XGETBV with ECX 1, XSAVES.
+    private const uint FeaturesState = 15;
 
     private readonly int _coresPerSocket;
-    private readonly uint _hiddenFeatures1C, _hiddenFeaturesExtendedC;
+    private readonly FeatureLevelMask _level;
 
     private static ReadOnlySpan<byte> Brand => "Hypervisor x86-64 software processor\0\0\0\0\0\0\0\0\0\0\0\0"u8;
+
+    /// <summary>Components that XCR0 can enable.</summary>
+    internal ulong SupportedComponents => _level.Components;
 
     internal void Identify(uint leaf, uint subleaf, out uint eax, out uint ebx, out uint ecx, out uint edx)
     {
@@ -63,9 +60,9 @@ public sealed unsafe partial class X86Processor
                 ecx = 0x6C65_746E;
                 break;
             case 1:
-                eax = SignatureEax;
+                eax = _level.Signature;
                 ebx = ((uint)Index << 24) | ((uint)Math.Min(255, 1 << coreBits) << 16) | (8 << 8);
-                ecx = (Features1C & ~_hiddenFeatures1C) | ((State->Cr4 & Cr4Osxsave) != 0 ? 1u << 27 : 0);
+                ecx = (Features1C & ~_level.Hidden1C) | ((State->Cr4 & Cr4Osxsave) != 0 ? 1u << 27 : 0);
                 // The APIC's bit goes with IA32_APIC_BASE.EN (vol. 3A, 11.4.3).
                 edx = Features1D & ~(LocalApic is { } apic && (apic.ApicBase & ApicEnabled) == 0 ? 1u << 9 : 0) | (_coresPerSocket > 1 ? 1u << 28 : 0);
                 break;
@@ -81,7 +78,7 @@ public sealed unsafe partial class X86Processor
                 eax = 4;
                 break;
             case 7 when subleaf == 0:
-                ebx = Features7B;
+                ebx = Features7B & ~_level.Hidden7B;
                 ecx = Features7C;
                 edx = Features7D;
                 break;
@@ -110,8 +107,8 @@ public sealed unsafe partial class X86Processor
                 eax = MaximumExtendedLeaf;
                 break;
             case 0x8000_0001:
-                // LAHF, LZCNT is BMI's companion and left out; SYSCALL, NX, 1 GB pages, RDTSCP, LM.
-                ecx = (1u << 0 | 1u << 8) & ~_hiddenFeaturesExtendedC;
+                // SYSCALL, NX, 1 GB pages, RDTSCP, LM.
+                ecx = FeaturesExtendedC & ~_level.HiddenExtendedC;
                 edx = 1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29;
                 break;
             case 0x8000_0002 or 0x8000_0003 or 0x8000_0004:
@@ -159,13 +156,16 @@ public sealed unsafe partial class X86Processor
         };
     }
 
-    private static void IdentifyState(uint subleaf, out uint eax, out uint ebx, out uint ecx, out uint edx)
+    // Extended state (SDM vol. 1, 13.2). The compacted format has the same size: there is nothing between header and AVX state.
+    private void IdentifyState(uint subleaf, out uint eax, out uint ebx, out uint ecx, out uint edx)
     {
-        // The legacy area of 512 bytes and the header of 64.
+        uint enabled = (uint)ExtendedState.StandardBytesOf(State->Xcr0);
+        uint all = (uint)ExtendedState.StandardBytesOf(SupportedComponents);
         (eax, ebx, ecx, edx) = subleaf switch
         {
-            0 => ((uint)SupportedXcr0, 576u, 576u, 0u),
-            1 => (1u, 0u, 0u, 0u),
+            0 => ((uint)SupportedComponents, enabled, all, 0u),
+            1 => (FeaturesState, enabled, 0u, 0u),
+            2 when (SupportedComponents & ExtendedState.Avx) != 0 => ((uint)ExtendedState.AvxBytes, (uint)ExtendedState.AvxOffset, 0u, 0u),
             _ => (0u, 0u, 0u, 0u),
         };
     }

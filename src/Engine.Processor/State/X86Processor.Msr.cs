@@ -59,6 +59,7 @@ public sealed unsafe partial class X86Processor
             case 0x176: value = m.SysenterEip; return true;
             case 0x1A0: value = m.MiscEnable; return true;
             case 0x1D9 or 0x33: value = 0; return true;
+            case 0xDA0: value = 0; return true;
             case 0xC000_0080: value = State->Efer; return true;
             case 0xC000_0081: value = m.Star; return true;
             case 0xC000_0082: value = m.Lstar; return true;
@@ -99,6 +100,8 @@ public sealed unsafe partial class X86Processor
             case 0x176: return SetCanonical(ref m.SysenterEip, value);
             case 0x1A0: m.MiscEnable = value; return true;
             case 0x1D9 or 0x33: return true;
+            // IA32_XSS: there are no supervisor components.
+            case 0xDA0: return value == 0;
             case 0xC000_0080: return LoadEfer(value);
             case 0xC000_0081: m.Star = value; return true;
             case 0xC000_0082: return SetCanonical(ref m.Lstar, value);

@@ -16,7 +16,7 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
     private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)MemoryBytes);
     private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
 
-    public ProcessorFixture(int bits = 64)
+    public ProcessorFixture(int bits = 64, int level = 0)
     {
         Cpu = new X86Processor(new ProcessorOptions
         {
@@ -25,6 +25,7 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
             Memory = this,
             Ports = this,
             Timestamp = new TimestampCounter(),
+            FeatureLevel = level,
         })
         {
             LocalApic = this,
