@@ -11,8 +11,10 @@ internal static class MachineSettings
 
     public static string? FullPath(HypervisorCmdlet cmdlet, string? path) => string.IsNullOrEmpty(path) ? null : cmdlet.ResolvePath(path);
 
-    public static IReadOnlyList<HardDiskConfiguration> Disks(HypervisorCmdlet cmdlet, string[]? paths) =>
-        [.. (paths ?? []).Where(static path => !string.IsNullOrEmpty(path)).Select(path => new HardDiskConfiguration { Path = cmdlet.ResolvePath(path) })];
+    /// <summary>Disks by path; one that is there already keeps what was set for it.</summary>
+    public static IReadOnlyList<HardDiskConfiguration> Disks(HypervisorCmdlet cmdlet, string[]? paths, IReadOnlyList<HardDiskConfiguration>? present = null) =>
+        [.. (paths ?? []).Where(static path => !string.IsNullOrEmpty(path)).Select(cmdlet.ResolvePath).Select(path =>
+            present?.FirstOrDefault(disk => MachineRules.PathComparer.Equals(disk.Path, path)) ?? new HardDiskConfiguration { Path = path })];
 
     public static IReadOnlyList<PortForward> Forwards(string[]? forwards) =>
         [.. (forwards ?? []).Where(static forward => !string.IsNullOrEmpty(forward)).Select(PortForwardSyntax.Parse)];

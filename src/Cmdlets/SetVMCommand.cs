@@ -131,7 +131,7 @@ public sealed class SetVMCommand : HypervisorCmdlet
             InitrdPath = IsBound(nameof(InitrdPath)) ? MachineSettings.FullPath(this, InitrdPath) : old.InitrdPath,
             KernelCommandLine = IsBound(nameof(KernelCommandLine)) ? MachineSettings.NullIfEmpty(KernelCommandLine) : old.KernelCommandLine,
             FirmwarePath = IsBound(nameof(FirmwarePath)) ? MachineSettings.FullPath(this, FirmwarePath) : old.FirmwarePath,
-            Disks = IsBound(nameof(DiskPath)) ? MachineSettings.Disks(this, DiskPath) : old.Disks,
+            Disks = IsBound(nameof(DiskPath)) ? MachineSettings.Disks(this, DiskPath, old.Disks) : old.Disks,
             NetworkAdapters = Adapters(host, old),
             Backend = IsBound(nameof(Backend)) ? Backend : old.Backend,
             Notes = IsBound(nameof(Notes)) ? Notes ?? "" : old.Notes,

@@ -37,6 +37,15 @@ public sealed class IoControlCommandTests : IDisposable
     }
 
     [Fact]
+    public void A_disk_keeps_its_settings_when_another_is_added()
+    {
+        _shell.Run("Set-IoControl a 2 -DiskLimitIOPerSecond 50");
+        string three = _shell.Temporary.File("three.img"), two = Path.Combine(_shell.Temporary.Folder, "two.img");
+        _shell.Run($"Set-VM a -DiskPath '{two}','{three}'");
+        Assert.Equal([50, -1], _shell.Run("Get-IoControl a").Cast<DiskIoControl>().Select(static disk => disk.DiskLimitIOPerSecond));
+    }
+
+    [Fact]
     public void A_datastore_is_named_by_a_path_on_it()
     {
         var datastore = (DatastoreIoControl)Assert.Single(_shell.Run($"Set-IoControl -Datastore '{_shell.Temporary.Folder}' -StorageIOControlEnabled $true -CongestionThresholdMode Automatic -QueueDepth 32 -LimitIOPerSecond 900"));

@@ -1,0 +1,97 @@
+Describe 'Storage I/O control' {
+    BeforeAll {
+        . (Join-Path $PSScriptRoot 'TestGuest.ps1')
+        $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
+        Import-Module $module -Force
+        $home0 = $env:HYPERVISOR_HOME
+        $kernel = Join-Path $TestDrive 'guest.bin'
+        New-TestGuest $kernel
+        $disk = Join-Path $TestDrive 'disk.raw'
+        [IO.File]::WriteAllBytes($disk, [byte[]]::new(1MB))
+    }
+
+    BeforeEach {
+        $env:HYPERVISOR_HOME = Join-Path $TestDrive ([guid]::NewGuid())
+        $null = New-VM web -MemoryMB 16 -KernelPath $kernel -DiskPath $disk -Backend Software -AdvancedSetting @{ 'debugExit.port' = '0xf4' }
+    }
+
+    AfterEach {
+        Get-VM | Where-Object PowerState -EQ PoweredOn | Stop-VM -Kill -Confirm:$false | Out-Null
+    }
+
+    AfterAll {
+        $env:HYPERVISOR_HOME = $home0
+    }
+
+    It 'has vSphere''s defaults' {
+        $found = Get-VM web | Get-IoControl
+        $found.VM | Should -Be 'web'
+        $found.Disk | Should -Be 'Hard disk 1'
+        $found.DiskSharesLevel | Should -Be 'Normal'
+        $found.NumDiskShares | Should -Be 1000
+        $found.DiskLimitIOPerSecond | Should -Be -1
+        $found.DiskLimitMBPerSecond | Should -Be -1
+        $found.DiskReservationIOPerSecond | Should -Be 0
+        $datastore = Get-IoControl -Datastore $found.Datastore
+        $datastore.StorageIOControlEnabled | Should -BeFalse
+        $datastore.CongestionThresholdMillisecond | Should -Be 30
+    }
+
+    It 'knows the levels <Level>' -ForEach @(
+        @{ Level = 'Low'; Shares = 500 }
+        @{ Level = 'Normal'; Shares = 1000 }
+        @{ Level = 'High'; Shares = 2000 }) {
+        (Set-IoControl web -DiskSharesLevel $Level).NumDiskShares | Should -Be $Shares
+    }
+
+    It 'keeps what is not given, and clears limits with $null' {
+        $null = Set-IoControl web -NumDiskShares 3000 -DiskLimitIOPerSecond 400 -DiskLimitMBPerSecond 2.5 -DiskReservationIOPerSecond 10
+        $found = Get-VM web | Set-IoControl -DiskLimitIOPerSecond $null
+        $found.DiskSharesLevel | Should -Be 'Custom'
+        $found.NumDiskShares | Should -Be 3000
+        $found.DiskLimitIOPerSecond | Should -Be -1
+        $found.DiskLimitMBPerSecond | Should -Be 2.5
+        $found.DiskReservationIOPerSecond | Should -Be 10
+        pwsh -NoProfile -Command "Import-Module '$module'; (Get-IoControl web -HostPath '$env:HYPERVISOR_HOME').NumDiskShares" | Should -Be '3000'
+    }
+
+    It 'changes a running machine, and records it' {
+        $null = Start-VM web
+        $found = Set-IoControl web 1 -DiskLimitIOPerSecond 100
+        $found.DiskLimitIOPerSecond | Should -Be 100
+        $found.Statistics | Should -Not -BeNullOrEmpty
+        $found.Statistics.Queued | Should -Be 0
+        (Get-VIEvent web -MaxSamples 1).FullFormattedMessage | Should -BeLike '*Hard disk 1*100 IOPS at most*'
+        $datastore = Set-IoControl -Datastore $found.Datastore -StorageIOControlEnabled $true -CongestionThresholdMillisecond 10 -QueueDepth 16
+        $datastore.NumDisks | Should -Be 1
+        $datastore.CurrentQueueDepth | Should -Be 16
+        (Get-VIEvent -MaxSamples 1).EventTypeId | Should -Be 'DatastoreIORMReconfiguredEvent'
+    }
+
+    It 'is left alone by another process than the one that runs the machine' {
+        $null = Start-VM web
+        $said = pwsh -NoProfile -Command "Import-Module '$module'; Set-IoControl web -NumDiskShares 5 -HostPath '$env:HYPERVISOR_HOME'" 2>&1 | Out-String
+        $said | Should -Match 'is run by process'
+        (Get-IoControl web).NumDiskShares | Should -Be 1000
+    }
+
+    It 'shows disks and datastores as tables' {
+        $text = Get-IoControl web | Out-String
+        $text | Should -Match 'VM\s+Disk\s+Datastore\s+SharesLevel\s+Shares\s+Limit IO/s'
+        Get-IoControl | Out-String | Should -Match 'Datastore\s+Enabled\s+Mode\s+Threshold ms\s+QueueDepth'
+    }
+
+    It 'refuses <Line> with <Text>' -ForEach @(
+        @{ Line = 'Set-IoControl web -DiskLimitIOPerSecond 0'; Text = 'limit of 0 I/O'; Category = 'InvalidArgument' }
+        @{ Line = 'Set-IoControl web -DiskLimitIOPerSecond -2'; Text = 'limit of -2 I/O'; Category = 'InvalidArgument' }
+        @{ Line = 'Set-IoControl web -DiskLimitIOPerSecond 5 -DiskReservationIOPerSecond 6'; Text = 'above the limit'; Category = 'InvalidArgument' }
+        @{ Line = 'Set-IoControl web -NumDiskShares 0'; Text = '0 disk shares'; Category = 'InvalidArgument' }
+        @{ Line = 'Set-IoControl web "Hard disk 2" -NumDiskShares 5'; Text = 'no disk ''Hard disk 2'''; Category = 'InvalidArgument' }
+        @{ Line = 'Set-IoControl nope -NumDiskShares 5'; Text = 'no virtual machine'; Category = 'ObjectNotFound' }
+        @{ Line = 'Set-IoControl -Datastore /no/such -QueueDepth 8'; Text = 'no datastore'; Category = 'InvalidArgument' }
+        @{ Line = 'Get-IoControl -Datastore /no/such'; Text = 'no datastore'; Category = 'ObjectNotFound' }) {
+        & ([scriptblock]::Create("$Line -ErrorVariable script:problems -ErrorAction SilentlyContinue")) | Should -BeNullOrEmpty
+        $problems[0].Exception.Message | Should -BeLike "*$Text*"
+        $problems[0].CategoryInfo.Category | Should -Be $Category
+    }
+}
