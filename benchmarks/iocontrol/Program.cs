@@ -39,7 +39,7 @@ try
         [new("a", new() { LimitIops = 1000 }, 1000), new("b", new() { LimitBytesPerSecond = 16 << 20 }, 256, 64 * 1024), new("c", new() { LimitIops = 1000 }, 500, 64 * 1024)], folder, OpenFile);
 
     // Two requests of 4 ms at once: 500 a second. Each disk executes four at once, eight in all wait 16 ms.
-    var device = new SlowDevice(2, TimeSpan.FromMilliseconds(4));
+    using var device = new SlowDevice(2, TimeSpan.FromMilliseconds(4));
     Scenario.Run("A device of 500 IO/s without control, 1:3", DatastoreIoSettings.Default, time, [new("a", one, 250), new("b", three, 250)], folder, device.MakeDisk);
     Scenario.Run("The same device with control at 8 ms, 1:3", new() { Enabled = true, CongestionThresholdMillisecond = 8 }, time,
         [new("a", one, 125), new("b", three, 375)], folder, device.MakeDisk);

@@ -5,11 +5,13 @@ using Hypervisor.Engine.Storage;
 namespace Hypervisor.Benchmarks.IoControl;
 
 /// <summary>Hardware that serves a few requests at once and takes its time for each; its disks share it.</summary>
-internal sealed class SlowDevice(int servers, TimeSpan service)
+internal sealed class SlowDevice(int servers, TimeSpan service) : IDisposable
 {
     private readonly SemaphoreSlim _servers = new(servers);
 
     public IDiskImage MakeDisk(string name) => new Disk(this, name);
+
+    public void Dispose() => _servers.Dispose();
 
     private DiskStatus Serve()
     {
