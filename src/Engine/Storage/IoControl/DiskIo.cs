@@ -15,7 +15,7 @@ public sealed record DiskIdentity(Guid MachineId, string Machine, int Index, str
 public sealed class DiskIo : IDisposable
 {
     private long _reads, _writes, _others, _bytesRead, _bytesWritten, _errors;
-    private long _deviceTime, _kernelTime, _queueTime;
+    private long _deviceTime, _kernelTime, _queueTime, _readTime, _writeTime;
     private int _underWay;
     private int _disposed;
 
@@ -51,6 +51,8 @@ public sealed class DiskIo : IDisposable
                 DeviceTime = Volatile.Read(ref _deviceTime),
                 KernelTime = Volatile.Read(ref _kernelTime),
                 QueueTime = Volatile.Read(ref _queueTime),
+                ReadTime = Volatile.Read(ref _readTime),
+                WriteTime = Volatile.Read(ref _writeTime),
                 Active = Math.Max(0, Volatile.Read(ref _underWay) - queued),
                 Queued = queued,
             };
@@ -98,10 +100,12 @@ public sealed class DiskIo : IDisposable
             case IoKind.Read:
                 Interlocked.Increment(ref _reads);
                 Interlocked.Add(ref _bytesRead, request.Bytes);
+                Interlocked.Add(ref _readTime, now - request.ArrivedAt);
                 break;
             case IoKind.Write:
                 Interlocked.Increment(ref _writes);
                 Interlocked.Add(ref _bytesWritten, request.Bytes);
+                Interlocked.Add(ref _writeTime, now - request.ArrivedAt);
                 break;
             default:
                 Interlocked.Increment(ref _others);

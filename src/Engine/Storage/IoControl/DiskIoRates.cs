@@ -22,6 +22,8 @@ public readonly record struct DiskIoRates
         DeviceLatency = (later.DeviceTime - earlier.DeviceTime) * each;
         KernelLatency = (later.KernelTime - earlier.KernelTime) * each;
         QueueLatency = (later.QueueTime - earlier.QueueTime) * each;
+        ReadLatency = Mean(later.ReadTime - earlier.ReadTime, later.Reads - earlier.Reads);
+        WriteLatency = Mean(later.WriteTime - earlier.WriteTime, later.Writes - earlier.Writes);
         Active = later.Active;
         Queued = later.Queued;
     }
@@ -53,9 +55,17 @@ public readonly record struct DiskIoRates
     /// <summary>GAVG: what the guest sees, milliseconds.</summary>
     public double GuestLatency => DeviceLatency + KernelLatency;
 
+    /// <summary>LAT/rd: what the guest sees for reads, milliseconds.</summary>
+    public double ReadLatency { get; }
+
+    /// <summary>LAT/wr: what the guest sees for writes, milliseconds.</summary>
+    public double WriteLatency { get; }
+
     /// <summary>ACTV: requests granted and not ended, at the later reading.</summary>
     public int Active { get; }
 
     /// <summary>QUED: requests that waited, at the later reading.</summary>
     public int Queued { get; }
+
+    private static double Mean(long time, long count) => count > 0 ? time / (count * NanosecondsPerMillisecond) : 0;
 }

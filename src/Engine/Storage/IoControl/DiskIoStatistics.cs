@@ -33,6 +33,12 @@ public readonly record struct DiskIoStatistics
     /// <summary>The part of <see cref="KernelTime"/> in the scheduler's queue: QAVG.</summary>
     public long QueueTime { get; init; }
 
+    /// <summary>Time from coming to end of the reads alone, and of the writes alone.</summary>
+    public long ReadTime { get; init; }
+
+    /// <inheritdoc cref="ReadTime"/>
+    public long WriteTime { get; init; }
+
     /// <summary>Requests granted and not ended: ACTV.</summary>
     public int Active { get; init; }
 
@@ -54,6 +60,8 @@ public readonly record struct DiskIoStatistics
         DeviceTime = a.DeviceTime + b.DeviceTime,
         KernelTime = a.KernelTime + b.KernelTime,
         QueueTime = a.QueueTime + b.QueueTime,
+        ReadTime = a.ReadTime + b.ReadTime,
+        WriteTime = a.WriteTime + b.WriteTime,
         Active = a.Active + b.Active,
         Queued = a.Queued + b.Queued,
     };

@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Devices.Virtio;
 using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Storage.IoControl;
 using Hypervisor.Tests.Unit.Support;
 
 namespace Hypervisor.Tests.Unit.Devices.Virtio;
@@ -14,6 +15,8 @@ public sealed class VirtioFuzzTests
     private static VirtioDevice MakeDevice(string kind, GuestMemory memory, ManualMachineClock clock) => kind switch
     {
         "block" => new VirtioBlock(memory, new MemoryDiskImage(1 << 20), "disk 0", "x"),
+        "limited block" => new VirtioBlock(memory, new MemoryDiskImage(1 << 20), "disk 0", "x",
+            io: new DatastoreIo("test", new() { Enabled = true, QueueDepth = 4 }).Attach(new DiskIdentity(default, "", 0, ""), new() { LimitIops = 300 })),
         "entropy" => new VirtioEntropy(memory, clock),
         "console" => new VirtioConsole(memory, new RecordingByteSink()),
         _ => new VirtioBalloon(memory, clock, TimeSpan.FromSeconds(1)),
@@ -22,6 +25,8 @@ public sealed class VirtioFuzzTests
     [Theory]
     [InlineData("block", 1)]
     [InlineData("block", 2)]
+    [InlineData("limited block", 1)]
+    [InlineData("limited block", 6)]
     [InlineData("entropy", 3)]
     [InlineData("console", 4)]
     [InlineData("balloon", 5)]

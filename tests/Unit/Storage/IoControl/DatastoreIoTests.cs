@@ -164,11 +164,12 @@ public sealed class DatastoreIoTests
     public void Rates_are_differences_with_esxtops_meanings()
     {
         var earlier = new DiskIoStatistics { Reads = 10, Writes = 5, BytesRead = 1 << 20, DeviceTime = 1_000_000, KernelTime = 500, QueueTime = 100 };
-        var later = earlier + new DiskIoStatistics { Reads = 30, Writes = 10, BytesRead = 8 << 20, BytesWritten = 2 << 20, DeviceTime = 200_000_000, KernelTime = 80_000_000, QueueTime = 40_000_000, Active = 3, Queued = 2 };
+        var later = earlier + new DiskIoStatistics { Reads = 30, Writes = 10, BytesRead = 8 << 20, BytesWritten = 2 << 20, DeviceTime = 200_000_000, KernelTime = 80_000_000, QueueTime = 40_000_000, ReadTime = 90_000_000, WriteTime = 10_000_000, Active = 3, Queued = 2 };
         var rates = new DiskIoRates(earlier, later, TimeSpan.FromSeconds(2));
         Assert.Equal((20.0, 15.0, 5.0), (rates.CommandsPerSecond, rates.ReadsPerSecond, rates.WritesPerSecond));
         Assert.Equal((4.0, 1.0), (rates.MBReadPerSecond, rates.MBWrittenPerSecond));
         Assert.Equal((5.0, 2.0, 1.0, 7.0), (rates.DeviceLatency, rates.KernelLatency, rates.QueueLatency, rates.GuestLatency));
+        Assert.Equal((3.0, 1.0), (rates.ReadLatency, rates.WriteLatency));
         Assert.Equal((3, 2), (rates.Active, rates.Queued));
         Assert.Equal(0, new DiskIoRates(later, later, TimeSpan.Zero).GuestLatency);
     }
