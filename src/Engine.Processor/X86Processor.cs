@@ -18,6 +18,7 @@ public sealed unsafe partial class X86Processor : IDisposable
     private readonly TimestampCounter _timestamp;
     private readonly ConcurrentQueue<ulong> _invalidatedPages = new();
     private readonly ProcessorMemory _native = new();
+    private readonly int _cacheLimit;
     private int _startupVector;
 
     /// <summary>Makes a processor in its power-on state (see <see cref="Reset"/>).</summary>
@@ -42,6 +43,7 @@ public sealed unsafe partial class X86Processor : IDisposable
         _jumps = (JumpEntry*)_tables.Address;
         _fetches = (FetchEntry*)(_jumps + JumpEntries);
         _fetchMarker = (DecodedInstruction*)(_fetches + FetchEntries);
+        _cacheLimit = options.CodeCacheBytes;
         _blocks = new BlockCache(options.CodeCacheBytes / 2);
         _translationThreshold = Math.Max(1, options.TranslationThreshold);
         _translator = options.Translate && BlockTranslator.IsSupported ? new BlockTranslator(_native, options.CodeCacheBytes / 2) : null;

@@ -130,6 +130,7 @@ public sealed unsafe partial class X86Processor
 
     private void FlushBlocks()
     {
+        _cacheFlushes++;
         _blocks.Clear();
         ForgetJumps();
         foreach (var targets in _targets)
@@ -404,6 +405,7 @@ public sealed unsafe partial class X86Processor
             return null;
         }
 
+        _decodedBlocks++;
         _blocks.Commit(block);
         return block;
     }

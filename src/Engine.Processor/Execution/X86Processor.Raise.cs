@@ -66,6 +66,7 @@ public sealed unsafe partial class X86Processor
     // Delivers what was thrown. An exception on the way is combined with the first (Intel SDM vol. 3A, table 6-5).
     private void DeliverPendingException()
     {
+        _exceptions++;
         LeaveSupervisor();
         _linkSlot = null;
         if (_delivering < 0)
@@ -128,6 +129,7 @@ public sealed unsafe partial class X86Processor
 
     private void DeliverExternal(int vector)
     {
+        _interrupts++;
         // The vector's severity is that of nothing: 32 stands for all interrupts.
         _delivering = 32;
         Deliver(vector, DeliveryKind.External, null);

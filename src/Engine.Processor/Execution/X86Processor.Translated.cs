@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Hypervisor.Engine.Processor.Translation;
 
@@ -81,13 +82,16 @@ public sealed unsafe partial class X86Processor
             return null;
         }
 
+        long start = Stopwatch.GetTimestamp();
         TranslatedBlock* translation = _translator.Translate(block, set, page, records, out int bytes);
+        _translationTicks += Stopwatch.GetTimestamp() - start;
         if (translation == null)
         {
             block->Warmth = 0;
             return null;
         }
 
+        _translatedBlocks++;
         _blocks.Keep(records, bytes);
         *Block.Translation(block, set) = translation;
         return translation;
@@ -99,6 +103,7 @@ public sealed unsafe partial class X86Processor
         TranslationStubs stubs = _translator!.Stubs;
         while (true)
         {
+            _entries++;
             state->EntryTarget = target;
             state->NativeFlags = PackFlags(LazyFlags.Materialise(state));
             DeriveVectorUse(vectors);
@@ -109,6 +114,7 @@ public sealed unsafe partial class X86Processor
             switch ((TranslatedExit)state->ExitKind)
             {
                 case TranslatedExit.Lookup:
+                    _lookups++;
                     return true;
                 case TranslatedExit.Link:
                     target = FollowLink((TranslatedLink*)state->ExitRecord, set);
@@ -150,6 +156,7 @@ public sealed unsafe partial class X86Processor
             return null;
         }
 
+        _links++;
         _translator!.Patch(link->Place, translation->Direct);
         return translation->Direct;
     }
@@ -167,6 +174,16 @@ public sealed unsafe partial class X86Processor
         DecodedInstruction* first = Block.First(block);
         DecodedInstruction* i = first + index;
         state->Current = i;
+        _exitsByCode[i->CodeValue]++;
+        if (sites[index].IsInterpreted)
+        {
+            _interpreterExits++;
+        }
+        else
+        {
+            _accessMisses++;
+        }
+
         if (sites[index].Size != 0 && !TryTouch(sites + index, i))
         {
             faulted = true;

@@ -24,6 +24,9 @@ internal static unsafe class InstructionTable
     public static delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> Get(Code code, OperandForm form) =>
         (delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*>)Handlers[((int)code * Forms) + (int)form];
 
+    /// <summary>One more than the highest value of Iced's <see cref="Code"/>.</summary>
+    public static int CodeCount => Handlers.Length / Forms;
+
     /// <summary>The processor knows the instruction: it does not raise #UD in all its forms.</summary>
     public static bool IsKnown(Code code) =>
         Handlers[(int)code * Forms] != (nint)(delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*>)&Undefined

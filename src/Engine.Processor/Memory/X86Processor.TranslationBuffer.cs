@@ -25,6 +25,7 @@ public sealed unsafe partial class X86Processor
     /// <summary>Forgets all translations.</summary>
     internal void FlushTranslations()
     {
+        _translationFlushes++;
         for (int set = 0; set < TranslationBuffer.Sets; set++)
         {
             FlushSet(set, keepGlobal: false);
@@ -37,6 +38,7 @@ public sealed unsafe partial class X86Processor
     /// <summary>Forgets all translations but those of global pages (a load of CR3).</summary>
     internal void FlushLocalTranslations()
     {
+        _translationFlushes++;
         for (int set = 0; set < TranslationBuffer.Sets; set++)
         {
             FlushSet(set, keepGlobal: true);
@@ -48,6 +50,7 @@ public sealed unsafe partial class X86Processor
     /// <summary>Forgets the translations of one linear page, the whole of it if it is a large one (INVLPG).</summary>
     internal void FlushTranslation(ulong linear)
     {
+        _pageInvalidations++;
         bool large = (_largeRegions & RegionBit(linear)) != 0;
         for (int set = 0; set < TranslationBuffer.Sets; set++)
         {

@@ -1,0 +1,62 @@
+namespace Hypervisor.Engine.Processor;
+
+/// <summary>What a processor did since power-on, to explain its speed. All numbers only grow but those of the cache.</summary>
+public sealed record ProcessorStatistics
+{
+    /// <summary>Blocks decoded for the interpreter.</summary>
+    public required long DecodedBlocks { get; init; }
+
+    /// <summary>Blocks translated to host code.</summary>
+    public required long TranslatedBlocks { get; init; }
+
+    /// <summary>Guest instructions in translations that run on the host's processor.</summary>
+    public required long CopiedInstructions { get; init; }
+
+    /// <summary>Guest instructions in translations that are left to the interpreter each time.</summary>
+    public required long LeftInstructions { get; init; }
+
+    /// <summary>Time spent translating.</summary>
+    public required TimeSpan TranslationTime { get; init; }
+
+    /// <summary>Entries into translated code from the dispatcher.</summary>
+    public required long Entries { get; init; }
+
+    /// <summary>Jumps within a page that were patched to go straight to their target.</summary>
+    public required long Links { get; init; }
+
+    /// <summary>Returns to the dispatcher for a branch target that the inline table did not know, or for attention.</summary>
+    public required long Lookups { get; init; }
+
+    /// <summary>Returns for a memory access that the inline translation buffer did not allow.</summary>
+    public required long AccessMisses { get; init; }
+
+    /// <summary>Returns for an instruction that only the interpreter executes.</summary>
+    public required long InterpreterExits { get; init; }
+
+    /// <summary>The instructions behind <see cref="InterpreterExits"/> and <see cref="AccessMisses"/>, most frequent first.</summary>
+    public required IReadOnlyList<KeyValuePair<string, long>> ExitsByInstruction { get; init; }
+
+    /// <summary>Exceptions delivered to the guest.</summary>
+    public required long Exceptions { get; init; }
+
+    /// <summary>External interrupts delivered.</summary>
+    public required long Interrupts { get; init; }
+
+    /// <summary>Times the translation buffer was emptied, of all or of local translations.</summary>
+    public required long TranslationFlushes { get; init; }
+
+    /// <summary>Single pages taken out of the translation buffer.</summary>
+    public required long PageInvalidations { get; init; }
+
+    /// <summary>Times all code was forgotten because the cache was full or the memory map changed.</summary>
+    public required long CacheFlushes { get; init; }
+
+    /// <summary>Bytes of host code in the cache now.</summary>
+    public required long CodeBytes { get; init; }
+
+    /// <summary>Bytes of decoded blocks and records in the cache now.</summary>
+    public required long RecordBytes { get; init; }
+
+    /// <summary>Bytes that the cache may hold.</summary>
+    public required long CacheLimit { get; init; }
+}

@@ -1,0 +1,53 @@
+using System.Diagnostics;
+using Iced.Intel;
+
+namespace Hypervisor.Engine.Processor;
+
+// Counters: plain fields of the processor's thread, counted where it is outside translated code anyway.
+public sealed unsafe partial class X86Processor
+{
+    private const int ListedInstructions = 30;
+
+    private readonly long[] _exitsByCode = new long[InstructionTable.CodeCount];
+    private long _decodedBlocks, _translatedBlocks, _translationTicks, _entries, _links, _lookups, _accessMisses, _interpreterExits;
+    private long _exceptions, _interrupts, _translationFlushes, _pageInvalidations, _cacheFlushes;
+
+    /// <summary>The counters now. Any thread; not a moment's consistent picture while the processor runs.</summary>
+    public ProcessorStatistics GetStatistics() => new()
+    {
+        DecodedBlocks = _decodedBlocks,
+        TranslatedBlocks = _translatedBlocks,
+        CopiedInstructions = _translator?.Copied ?? 0,
+        LeftInstructions = _translator?.Left ?? 0,
+        TranslationTime = TimeSpan.FromSeconds((double)_translationTicks / Stopwatch.Frequency),
+        Entries = _entries,
+        Links = _links,
+        Lookups = _lookups,
+        AccessMisses = _accessMisses,
+        InterpreterExits = _interpreterExits,
+        ExitsByInstruction = ListExits(),
+        Exceptions = _exceptions,
+        Interrupts = _interrupts,
+        TranslationFlushes = _translationFlushes,
+        PageInvalidations = _pageInvalidations,
+        CacheFlushes = _cacheFlushes,
+        CodeBytes = _translator?.CodeBytes ?? 0,
+        RecordBytes = _blocks.Used,
+        CacheLimit = _cacheLimit,
+    };
+
+    private List<KeyValuePair<string, long>> ListExits()
+    {
+        var exits = new List<KeyValuePair<string, long>>();
+        for (int code = 0; code < _exitsByCode.Length; code++)
+        {
+            if (_exitsByCode[code] != 0)
+            {
+                exits.Add(new(((Code)code).ToString(), _exitsByCode[code]));
+            }
+        }
+
+        exits.Sort((a, b) => b.Value.CompareTo(a.Value));
+        return exits.Count <= ListedInstructions ? exits : exits[..ListedInstructions];
+    }
+}
