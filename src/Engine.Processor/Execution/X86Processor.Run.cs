@@ -186,7 +186,15 @@ public sealed unsafe partial class X86Processor
 
         // Cleared before asking: a signal that comes after the question sets it again. Whatever makes IF 1 sets it, too.
         TakeAttention(Attention.Interrupt);
-        if ((State->SystemFlags & Rflags.Interrupt) == 0 || LocalApic is not { HasInterrupt: true } apic)
+        if (LocalApic is not { HasInterrupt: true } apic)
+        {
+            State->InterruptHeld = 0;
+            return;
+        }
+
+        bool enabled = (State->SystemFlags & Rflags.Interrupt) != 0;
+        State->InterruptHeld = enabled ? (byte)0 : (byte)1;
+        if (!enabled)
         {
             return;
         }

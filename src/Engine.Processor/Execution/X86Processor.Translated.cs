@@ -37,8 +37,12 @@ public sealed unsafe partial class X86Processor
         State->IndexMask = TranslationBuffer.IndexMask << TranslationBuffer.PageBits;
         State->HostMxcsr = MaskedExceptions;
         State->SseAbsent = State->AvxAbsent = 1;
+        State->BitIndex32 = 31;
+        State->BitIndex64 = 63;
+        State->FlagsMask = Rflags.Arithmetic;
         for (int n = 0; n < 256; n++)
         {
+            State->WithoutInterrupt[n] = (byte)(n & ~(int)(Rflags.Interrupt >> 8));
             State->Misaligned32[n] = n % 32 == 0 ? (byte)0 : (byte)1;
         }
     }
@@ -46,6 +50,13 @@ public sealed unsafe partial class X86Processor
     // Runs a block that is warm or on its way there. False: an exception is pending.
     private bool RunWarm(Block* block, DecodedInstruction* first)
     {
+        if (MustInterpret || State->Cpl is 1 or 2)
+        {
+            // Translated code takes CPL 0 for granted where it is not 3.
+            Execute(first + 1);
+            return true;
+        }
+
         int set = CurrentSet;
         TranslatedBlock* translation = *Block.Translation(block, set);
         if (translation == null)
@@ -66,7 +77,8 @@ public sealed unsafe partial class X86Processor
 
         _targets[set].Enter(State->BlockRip, translation->Entry);
         State->PageRip = State->BlockRip & ~PageMask;
-        return RunTranslated(translation->Direct, vectors: false, set);
+        State->SystemFlags &= ~Rflags.Resume;
+        return RunTranslated(translation->Direct);
     }
 
     private int CurrentSet => (int)((State->Tlb - _tlb) / TranslationBuffer.SetLength);
@@ -83,7 +95,7 @@ public sealed unsafe partial class X86Processor
         }
 
         long start = Stopwatch.GetTimestamp();
-        TranslatedBlock* translation = _translator.Translate(block, set, page, records, out int bytes);
+        TranslatedBlock* translation = _translator.Translate(block, set, (State->Cr4 & Cr4Smap) != 0, page, records, out int bytes);
         _translationTicks += Stopwatch.GetTimestamp() - start;
         if (translation == null)
         {
@@ -97,8 +109,9 @@ public sealed unsafe partial class X86Processor
         return translation;
     }
 
-    private bool RunTranslated(byte* target, bool vectors, int set)
+    private bool RunTranslated(byte* target)
     {
+        bool vectors = false;
         CpuState* state = State;
         TranslationStubs stubs = _translator!.Stubs;
         while (true)
@@ -111,34 +124,28 @@ public sealed unsafe partial class X86Processor
             // SAFETY: code emitted by the translator; it touches guest memory through the translation buffer, and the state.
             ((delegate* unmanaged<CpuState*, void>)enter)(state);
             LazyFlags.Set(state, UnpackFlags(state->NativeFlags));
-            switch ((TranslatedExit)state->ExitKind)
+            if (state->ExitKind == (int)TranslatedExit.Link)
             {
-                case TranslatedExit.Lookup:
-                    _lookups++;
+                target = FollowLink((TranslatedLink*)state->ExitRecord);
+                vectors = false;
+                if (target == null)
+                {
                     return true;
-                case TranslatedExit.Link:
-                    target = FollowLink((TranslatedLink*)state->ExitRecord, set);
-                    vectors = false;
-                    if (target == null)
-                    {
-                        return true;
-                    }
-
-                    break;
-                default:
-                    target = Interpret((TranslatedBlock*)state->ExitRecord, set, out vectors, out bool faulted);
-                    if (target == null)
-                    {
-                        return !faulted;
-                    }
-
-                    break;
+                }
+            }
+            else
+            {
+                target = Interpret((TranslatedBlock*)state->ExitRecord, out vectors, out bool faulted);
+                if (target == null)
+                {
+                    return !faulted;
+                }
             }
         }
     }
 
     // A jump within the page: where to go on, or null with RIP set.
-    private byte* FollowLink(TranslatedLink* link, int set)
+    private byte* FollowLink(TranslatedLink* link)
     {
         CpuState* state = State;
         ulong rip = state->PageRip + (uint)link->Target;
@@ -150,7 +157,7 @@ public sealed unsafe partial class X86Processor
             return null;
         }
 
-        TranslatedBlock* translation = *Block.Translation(block, set);
+        TranslatedBlock* translation = *Block.Translation(block, link->Set);
         if (translation == null)
         {
             return null;
@@ -162,7 +169,7 @@ public sealed unsafe partial class X86Processor
     }
 
     // An instruction for the interpreter, and those behind it that always are: where to go on, or null with RIP set.
-    private byte* Interpret(TranslatedBlock* translation, int set, out bool vectors, out bool faulted)
+    private byte* Interpret(TranslatedBlock* translation, out bool vectors, out bool faulted)
     {
         CpuState* state = State;
         vectors = translation->UsesVectors;
@@ -175,7 +182,11 @@ public sealed unsafe partial class X86Processor
         DecodedInstruction* i = first + index;
         state->Current = i;
         _exitsByCode[i->CodeValue]++;
-        if (sites[index].IsInterpreted)
+        if (sites[index].IsBranch)
+        {
+            _lookups++;
+        }
+        else if (sites[index].IsInterpreted)
         {
             _interpreterExits++;
         }
@@ -198,7 +209,7 @@ public sealed unsafe partial class X86Processor
                 return null;
             }
 
-            if (next != i + 1 || block->Key == Block.Dropped || CurrentSet != set)
+            if (next != i + 1 || block->Key == Block.Dropped || CurrentSet != translation->Set)
             {
                 Execute(next);
                 return null;

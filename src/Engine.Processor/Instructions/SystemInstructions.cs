@@ -17,7 +17,7 @@ internal static unsafe partial class SystemInstructions
 
     /// <summary>Instructions after which nothing decoded before may be relied upon.</summary>
     public static bool EndsBlock(Code code) => code is Code.Mov_cr_r32 or Code.Mov_cr_r64 or Code.Wrmsr or Code.Hlt or Code.Popfw or Code.Popfd
-        or Code.Popfq or Code.Invlpg_m or Code.Lmsw_rm16 or Code.Lmsw_r32m16 or Code.Lmsw_r64m16 or Code.Xsetbv
+        or Code.Popfq or Code.Invlpg_m or Code.Lmsw_rm16 or Code.Lmsw_r32m16 or Code.Lmsw_r64m16 or Code.Xsetbv or Code.Stac or Code.Clac
         or Code.Invpcid_r32_m128 or Code.Invpcid_r64_m128 or Code.INVALID;
 
     /// <summary>IN, OUT and their string forms.</summary>

@@ -116,6 +116,15 @@ internal unsafe struct CpuState
     /// <summary>1 where the guest's control registers allow SSE and AVX, and MXCSR masks all exceptions.</summary>
     public byte SseAllowed, AvxAllowed;
 
+    /// <summary>1 while an interrupt waits only for IF: STI is for the interpreter then.</summary>
+    public byte InterruptHeld;
+
+    /// <summary>Masks: a bit's number within 4 and 8 bytes, and the arithmetic flags.</summary>
+    public ulong BitIndex32, BitIndex64, FlagsMask;
+
+    /// <summary>Indexed by the second byte of RFLAGS: the same without IF.</summary>
+    public fixed byte WithoutInterrupt[256];
+
     /// <summary>Indexed by an address's low byte: 0 where it is a multiple of 32.</summary>
     public fixed byte Misaligned32[256];
 }

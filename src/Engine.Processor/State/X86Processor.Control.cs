@@ -70,7 +70,14 @@ public sealed unsafe partial class X86Processor
             RaiseGeneralProtection();
         }
 
+        ulong changed = State->Cr4 ^ value;
         State->Cr4 = value;
+        if ((changed & Cr4Smap) != 0)
+        {
+            // Translations know whether it is on.
+            SetAttention(Attention.FlushBlocks);
+        }
+
         RefreshMode();
         DeriveBreakpoints();
     }

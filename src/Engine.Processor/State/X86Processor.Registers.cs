@@ -83,6 +83,7 @@ public sealed unsafe partial class X86Processor
         set
         {
             State->Cr4 = value;
+            SetAttention(Attention.FlushBlocks);
             RefreshMode();
         }
     }

@@ -13,6 +13,7 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
+        _site->IsBranch = true;
         switch (instruction.Code)
         {
             case Code.Jmp_rel8_64 or Code.Jmp_rel32_64:
@@ -23,16 +24,15 @@ internal sealed unsafe partial class BlockTranslator
                 EmitPollIfBackward(instruction);
                 EmitPushCheck();
                 EmitReturnAddress(instruction);
-                EmitGoTo((long)instruction.NearBranchTarget);
+                EmitGoTo((long)instruction.NearBranchTarget, -StackSlot);
                 return true;
             case Code.Jmp_rm64 or Code.Call_rm64:
                 return TryEmitIndirect(instruction, instruction.Code == Code.Call_rm64);
             case Code.Retnq or Code.Retnq_imm16:
                 EmitPopCheck();
                 _code.Load(HostRegister.Address, HostRegister.GuestStack, HostRegister.Translation);
-                _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack,
-                    StackSlot + (instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0));
-                EmitLookup(poll: true);
+                EmitPoll();
+                EmitLookup(StackSlot + (instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0));
                 return true;
             case Code.Jrcxz_rel8_64 or Code.Jecxz_rel8_64 or Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX:
                 EmitLoop(instruction);
@@ -124,7 +124,8 @@ internal sealed unsafe partial class BlockTranslator
             _code.LoadState(HostRegister.Address, StateLayout.Temporary);
         }
 
-        EmitLookup(poll: true);
+        EmitPoll();
+        EmitLookup(call ? -StackSlot : 0);
         return true;
     }
 
@@ -168,7 +169,6 @@ internal sealed unsafe partial class BlockTranslator
         _code.LoadState(HostRegister.Count, StateLayout.PageRip);
         _code.Lea(HostRegister.Count, HostRegister.Count, (int)instruction.NextIP);
         _code.Store(HostRegister.Address, HostRegister.Translation, HostRegister.Count);
-        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, -StackSlot);
     }
 
     private bool IsBackward(in Instruction instruction) => (long)instruction.NearBranchTarget <= (long)instruction.IP;
@@ -191,32 +191,26 @@ internal sealed unsafe partial class BlockTranslator
         _code.Land(quiet);
     }
 
-    /// <summary>Goes on at a place relative to the page's start.</summary>
-    private void EmitGoTo(long target)
+    /// <summary>Goes on at a place relative to the page's start, the stack pointer moved at last.</summary>
+    private void EmitGoTo(long target, int stackChange = 0)
     {
         if ((ulong)target < TranslationBuffer.PageBytes)
         {
+            EmitStackChange(stackChange);
             AddLink(_code.JumpLater(), (int)target);
             return;
         }
 
         _code.LoadState(HostRegister.Address, StateLayout.PageRip);
         _code.Lea(HostRegister.Address, HostRegister.Address, (int)target);
-        EmitLookup(poll: false);
+        EmitLookup(stackChange);
     }
 
-    // Goes on at the linear address in the address scratch.
-    private void EmitLookup(bool poll)
+    // Goes on at the linear address in the address scratch. Where that is not known, the interpreter does the whole branch again:
+    // nothing of it can be seen yet, so that a target that may not be branched to faults here.
+    private void EmitLookup(int stackChange)
     {
         int table = _targets + (_set * TargetTable.TableBytes);
-        _code.StoreState(StateLayout.Rip, HostRegister.Address);
-        if (poll)
-        {
-            _code.LoadState32(HostRegister.Count, StateLayout.Attention);
-            byte* quiet = _code.JumpIfCountZero();
-            _code.Jump(_stubs.Lookup - _toExecutable);
-            _code.Land(quiet);
-        }
 
         // Twice the low 16 bits, times 8: pairs of 16 bytes.
         _code.ZeroExtendWord(HostRegister.Translation, HostRegister.Address);
@@ -224,9 +218,18 @@ internal sealed unsafe partial class BlockTranslator
         _code.LoadTable(HostRegister.Count, table, HostRegister.Translation, 3);
         _code.Lea(HostRegister.Count, HostRegister.Count, HostRegister.Address, 0, 0);
         byte* known = _code.JumpIfCountZero();
-        _code.Jump(_stubs.Lookup - _toExecutable);
+        _code.Call(_slow);
         _code.Land(known);
+        EmitStackChange(stackChange);
         _code.JumpTable(table + sizeof(ulong), HostRegister.Translation, 3);
+    }
+
+    private void EmitStackChange(int change)
+    {
+        if (change != 0)
+        {
+            _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, change);
+        }
     }
 
     private void AddLink(byte* place, int target)
@@ -244,6 +247,7 @@ internal sealed unsafe partial class BlockTranslator
             link->From = _block;
             link->Place = _links[n].Place + _toExecutable;
             link->Target = _links[n].Target;
+            link->Set = _set;
             HostAssembler.Patch(_links[n].Place, _code.Position);
             _code.MoveImmediate(HostRegister.Count, (ulong)link);
             _code.Jump(_stubs.Link - _toExecutable);

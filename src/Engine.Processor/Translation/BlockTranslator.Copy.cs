@@ -42,6 +42,12 @@ internal sealed unsafe partial class BlockTranslator
                 return TryEmitLeave(instruction);
             case Mnemonic.Div or Mnemonic.Idiv:
                 return TryEmitDivision(instruction);
+            case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Pushfq:
+                return TryEmitSystem(instruction);
+            case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc when IsBitString(instruction) && instruction.Op0Kind == OpKind.Memory:
+                return TryEmitBitString(instruction);
+            case Mnemonic.Mov when instruction.Op1Kind == OpKind.Register && RegisterExtensions.IsSegmentRegister(instruction.Op1Register):
+                return TryEmitSelector(instruction);
             default:
                 return TranslatableInstructions.IsCopied(instruction.Code) && TryCopy(instruction);
         }
@@ -173,23 +179,28 @@ internal sealed unsafe partial class BlockTranslator
         EmitCheck(address, size, write, _site->IsAligned);
         _site->Size = (byte)size;
         _site->Access = write ? TranslatedAccess.Write : TranslatedAccess.Read;
-        copy.SegmentPrefix = Register.None;
-        copy.MemoryDisplacement64 = 0;
-        copy.MemoryDisplSize = 0;
-        copy.MemoryIndexScale = 1;
         if (fold)
         {
             _code.Lea(HostRegister.Address, address, HostRegister.Translation, 0, 0);
-            copy.MemoryBase = Register.R14;
+            SetHostOperand(ref copy, HostRegister.Address);
             copy.MemoryIndex = Register.None;
         }
         else
         {
-            copy.MemoryBase = Register.RAX + address;
-            copy.MemoryIndex = Register.R15;
+            SetHostOperand(ref copy, address);
         }
 
         return true;
+    }
+
+    private static void SetHostOperand(ref Instruction copy, int address)
+    {
+        copy.SegmentPrefix = Register.None;
+        copy.MemoryDisplacement64 = 0;
+        copy.MemoryDisplSize = 0;
+        copy.MemoryIndexScale = 1;
+        copy.MemoryBase = Register.RAX + address;
+        copy.MemoryIndex = Register.R15;
     }
 
     // BT and its kin with a register address bits beyond the operand.

@@ -19,7 +19,7 @@ internal sealed unsafe partial class BlockTranslator
         bool based = instruction.MemorySegment is Register.FS or Register.GS;
         if (instruction.IsIPRelativeMemoryOperand)
         {
-            if (instruction.MemoryBase != Register.RIP || based || (long)instruction.MemoryDisplacement64 != displacement)
+            if (instruction.MemoryBase != Register.RIP || (long)instruction.MemoryDisplacement64 != displacement)
             {
                 return false;
             }
@@ -27,6 +27,11 @@ internal sealed unsafe partial class BlockTranslator
             // Iced counted from the page's start.
             _code.LoadState(HostRegister.Address, StateLayout.PageRip);
             _code.Lea(HostRegister.Address, HostRegister.Address, displacement);
+            if (based)
+            {
+                EmitSegmentBase(instruction);
+            }
+
             return true;
         }
 
@@ -74,11 +79,16 @@ internal sealed unsafe partial class BlockTranslator
 
         if (based)
         {
-            _code.LoadState(HostRegister.Translation, StateLayout.SegmentBase(SegmentOf(instruction)));
-            _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.Translation, 0, 0);
+            EmitSegmentBase(instruction);
         }
 
         return true;
+    }
+
+    private void EmitSegmentBase(in Instruction instruction)
+    {
+        _code.LoadState(HostRegister.Translation, StateLayout.SegmentBase(SegmentOf(instruction)));
+        _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.Translation, 0, 0);
     }
 
     /// <summary>

@@ -30,6 +30,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly InstructionInfoFactory _information = new();
     private readonly TranslationStubs _stubs;
     private readonly int _buffers;
+    private readonly ulong* _sets;
     private readonly int _targets;
     private byte* _next;
 
@@ -39,6 +40,9 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private byte* _slow;
     private byte* _vectorThunk;
     private int _set;
+    private bool _restrictsUserPages;
+    private int _remaining;
+    private bool _nextIsBranch;
     private VectorUse _vectors;
     private readonly PendingLink[] _links = new PendingLink[4];
     private int _linkCount;
@@ -54,6 +58,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _encoder = Encoder.Create(64, _code);
         _decoder = Decoder.Create(64, _bytes);
         _buffers = (int)((byte*)memory.TranslationBuffers - (byte*)memory.State);
+        _sets = memory.TranslationBuffers;
         _targets = (int)(memory.TargetTables - (byte*)memory.State);
         _code.Start((byte*)_memory.Writable);
         _stubs = new TranslationStubs(_code, _toExecutable, HostFeatures.HasAvx);
@@ -88,10 +93,11 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// </summary>
     /// <param name="from">A block of 64-bit code within one page.</param>
     /// <param name="set">The translation set it runs with.</param>
+    /// <param name="restrictsUserPages">SMAP is on, so that the supervisor's sets tell whether AC is set.</param>
     /// <param name="page">Host address of the page.</param>
     /// <param name="arena">Where its records go; sufficient room was reserved.</param>
     /// <param name="arenaBytes">What they took of it.</param>
-    public TranslatedBlock* Translate(Block* from, int set, byte* page, byte* arena, out int arenaBytes)
+    public TranslatedBlock* Translate(Block* from, int set, bool restrictsUserPages, byte* page, byte* arena, out int arenaBytes)
     {
         arenaBytes = 0;
         int offset = (int)(from->Key & X86Processor.PageMask);
@@ -105,7 +111,9 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         *_block = default;
         _block->Block = from;
         _block->Count = from->Count;
+        _block->Set = set;
         _set = set;
+        _restrictsUserPages = restrictsUserPages;
         _linkCount = 0;
         TranslatedSite* sites = TranslatedBlock.Sites(_block);
         new Span<byte>(sites, from->Count * sizeof(TranslatedSite)).Clear();
@@ -129,6 +137,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
             }
 
             _site = sites + n;
+            _remaining = from->Count - 2 - n;
+            _nextIsBranch = _remaining > 0 && i[1].Code.FlowControl() != FlowControl.Next;
             byte* at = _code.Position;
             _site->Offset = (int)(at - start);
             int links = _linkCount;

@@ -182,6 +182,36 @@ internal sealed unsafe class HostAssembler : CodeWriter
         Operand(to, HostRegister.Rsp, HostRegister.None, 0, maskPlace - ProcessorMemory.StackBias);
     }
 
+    /// <summary>PDEP with its mask in the state.</summary>
+    public void Deposit(int to, int from, int maskPlace)
+    {
+        Vex(to, 0, HostRegister.Rsp, from, map: 2, prefix: 3, wide: true);
+        WriteByte(0xF5);
+        Operand(to, HostRegister.Rsp, HostRegister.None, 0, maskPlace - ProcessorMemory.StackBias);
+    }
+
+    /// <summary>SARX.</summary>
+    public void ShiftRightSigned(int to, int from, int count, bool wide)
+    {
+        Vex(to, 0, from, count, map: 2, prefix: 2, wide);
+        WriteByte(0xF7);
+        WriteByte((byte)(0xC0 | ((to & 7) << 3) | (from & 7)));
+    }
+
+    /// <summary>MOVSXD.</summary>
+    public void SignExtend(int to, int from) => Registers(0x63, to, from, wide: true);
+
+    public void LoadStateWord(int to, int place)
+    {
+        Rex(false, to, 0, HostRegister.Rsp);
+        WriteByte(0x0F);
+        WriteByte(0xB7);
+        Operand(to, HostRegister.Rsp, HostRegister.None, 0, place - ProcessorMemory.StackBias);
+    }
+
+    /// <summary>Stores the low byte of RAX, RCX, RDX or RBX.</summary>
+    public void StoreStateLowByte(int place, int from) => StateOperand(0x88, from, place, wide: false);
+
     public void ZeroExtendWord(int to, int from)
     {
         Rex(false, to, 0, from);

@@ -26,11 +26,20 @@ internal static unsafe class StateLayout
     public static readonly int AvxAbsent = Offset(&Model->AvxAbsent);
     public static readonly int SseAllowed = Offset(&Model->SseAllowed);
     public static readonly int AvxAllowed = Offset(&Model->AvxAllowed);
+    public static readonly int SystemFlags = Offset(&Model->SystemFlags);
+    public static readonly int Tlb = Offset(&Model->Tlb);
+    public static readonly int InterruptHeld = Offset(&Model->InterruptHeld);
+    public static readonly int BitIndex32 = Offset(&Model->BitIndex32);
+    public static readonly int BitIndex64 = Offset(&Model->BitIndex64);
+    public static readonly int FlagsMask = Offset(&Model->FlagsMask);
+    public static readonly int WithoutInterrupt = Offset(Model->WithoutInterrupt);
     public static readonly int Misaligned32 = Offset(Model->Misaligned32);
 
     public static int Register(int number) => number * sizeof(ulong);
 
     public static int SegmentBase(SegmentName name) => Offset(&Model->Segments) + ((int)name * sizeof(SegmentState));
+
+    public static int Selector(int segment) => SegmentBase((SegmentName)segment) + Offset(&Model->Segments[0].Selector) - Offset(&Model->Segments);
 
     private static int Offset(void* field) => (int)((byte*)field - (byte*)Model);
 }

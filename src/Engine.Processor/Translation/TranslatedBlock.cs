@@ -21,6 +21,9 @@ internal unsafe struct TranslatedBlock
     /// <summary>Instructions of the block, each with a <see cref="TranslatedSite"/>.</summary>
     public int Count;
 
+    /// <summary>The translation set it runs with.</summary>
+    public int Set;
+
     /// <summary>The vector registers must be loaded where it is entered in the middle.</summary>
     public bool UsesVectors;
 
@@ -44,6 +47,9 @@ internal struct TranslatedSite
 
     /// <summary>The operand must be a multiple of its size, or the instruction raises #GP before anything else.</summary>
     public bool IsAligned;
+
+    /// <summary>It leaves when its target is not known, or attention is wanted.</summary>
+    public bool IsBranch;
 
     /// <summary>The interpreter executes it.</summary>
     public bool IsInterpreted;
@@ -71,6 +77,9 @@ internal unsafe struct TranslatedLink
 
     /// <summary>The target's offset in its page.</summary>
     public int Target;
+
+    /// <summary>The translation set at the target.</summary>
+    public int Set;
 }
 
 /// <summary>Why translated code came back.</summary>
@@ -80,6 +89,4 @@ internal enum TranslatedExit
     Instruction,
     /// <summary>A jump in the same page has no translated target yet.</summary>
     Link,
-    /// <summary>RIP is set and its translation unknown, or there is attention to give.</summary>
-    Lookup,
 }

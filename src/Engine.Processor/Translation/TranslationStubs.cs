@@ -46,10 +46,6 @@ internal sealed unsafe class TranslationStubs
         code.StoreStateImmediate32(StateLayout.ExitKind, (int)TranslatedExit.Link);
         code.Jump(save - toExecutable);
 
-        Lookup = Here();
-        code.StoreStateImmediate32(StateLayout.ExitKind, (int)TranslatedExit.Lookup);
-        code.Jump(save - toExecutable);
-
         LoadSse = Here();
         EmitLoadVectorsOnUse(code, wideVectors, StateLayout.SseAllowed, toExecutable);
         LoadAvx = Here();
@@ -77,9 +73,6 @@ internal sealed unsafe class TranslationStubs
 
     /// <summary>Leaves to have a jump linked.</summary>
     public byte* Link { get; }
-
-    /// <summary>Leaves to have RIP looked up.</summary>
-    public byte* Lookup { get; }
 
     /// <summary>Loads the vector registers if the guest may use SSE now, else leaves as <see cref="Instruction"/> does. Called with the block in RCX.</summary>
     public byte* LoadSse { get; }
@@ -183,12 +176,10 @@ internal sealed unsafe class TranslationStubs
         // AVX is absent where it is not allowed: 1 - allowed, without touching flags.
         code.Bytes(0xF7, 0xD1); // NOT ECX
         code.Lea(HostRegister.Count, HostRegister.Count, 2);
-        StoreLowByte(code, StateLayout.AvxAbsent);
+        code.StoreStateLowByte(StateLayout.AvxAbsent, HostRegister.Count);
         code.Push(HostRegister.Translation);
         code.Bytes(0xC3); // RET
     }
-
-    private static void StoreLowByte(HostAssembler code, int place) => code.StateOperand(0x88, HostRegister.Count, place, wide: false);
 
     private static void Mxcsr(HostAssembler code, int extension, int place)
     {

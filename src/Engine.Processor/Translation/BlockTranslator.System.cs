@@ -1,0 +1,157 @@
+using Iced.Intel;
+
+namespace Hypervisor.Engine.Processor.Translation;
+
+// What kernels do all the time to the flags that are not arithmetic, and instructions that address bits.
+internal sealed unsafe partial class BlockTranslator
+{
+    private const int InterruptByte = 1, AccessByte = 2;
+    private const int AccessBit = (int)(Rflags.AlignmentCheck >> 16);
+    private const int FixedFlag = (int)Rflags.Fixed;
+
+    private bool TryEmitSystem(in Instruction instruction)
+    {
+        if (instruction.Code == Code.Pushfq)
+        {
+            return TryEmitPushFlags();
+        }
+
+        if (_set == (int)TranslationSet.User)
+        {
+            return false;
+        }
+
+        switch (instruction.Code)
+        {
+            case Code.Cli:
+                _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + InterruptByte);
+                _code.LoadTableByte(HostRegister.Count, StateLayout.WithoutInterrupt, HostRegister.Count);
+                _code.StoreStateLowByte(StateLayout.SystemFlags + InterruptByte, HostRegister.Count);
+                return true;
+            case Code.Sti:
+                return TryEmitSetInterrupt();
+            default:
+                return _restrictsUserPages && EmitAccess(instruction.Code == Code.Stac);
+        }
+    }
+
+    // An interrupt that waits goes the interpreter's way. One that comes later is seen at the next poll, which must not be in front
+    // of the next instruction: STI holds interrupts back until it is through (Intel SDM vol. 2, STI).
+    private bool TryEmitSetInterrupt()
+    {
+        if (_remaining == 0 || _nextIsBranch)
+        {
+            return false;
+        }
+
+        _code.LoadStateByte(HostRegister.Count, StateLayout.InterruptHeld);
+        byte* none = _code.JumpIfCountZero();
+        _code.Call(_slow);
+        _code.Land(none);
+        _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + InterruptByte);
+        _code.LoadTableByte(HostRegister.Count, StateLayout.WithoutInterrupt, HostRegister.Count);
+        _code.Lea(HostRegister.Count, HostRegister.Count, (int)(Rflags.Interrupt >> 8));
+        _code.StoreStateLowByte(StateLayout.SystemFlags + InterruptByte, HostRegister.Count);
+        return true;
+    }
+
+    // With SMAP the set tells what AC is. What follows runs with the other set.
+    private bool EmitAccess(bool allow)
+    {
+        int after = (int)(allow ? TranslationSet.SupervisorUser : TranslationSet.Supervisor);
+        if (_set != after)
+        {
+            _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + AccessByte);
+            _code.Lea(HostRegister.Count, HostRegister.Count, allow ? AccessBit : -AccessBit);
+            _code.StoreStateLowByte(StateLayout.SystemFlags + AccessByte, HostRegister.Count);
+            _code.MoveImmediate(HostRegister.Count, (ulong)(_sets + (after * TranslationBuffer.SetLength)));
+            _code.StoreState(StateLayout.Tlb, HostRegister.Count);
+            _set = after;
+        }
+
+        return true;
+    }
+
+    private bool TryEmitPushFlags()
+    {
+        if (!HostFeatures.HasFastExtract)
+        {
+            return false;
+        }
+
+        EmitPushCheck();
+        _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.Translation, 0, 0);
+        _code.Bytes(0x9C, 0x59); // PUSHFQ; POP RCX
+        _code.Extract(HostRegister.Count, HostRegister.Count, StateLayout.FlagsMask);
+        _code.Deposit(HostRegister.Count, HostRegister.Count, StateLayout.FlagsMask);
+        _code.LoadState(HostRegister.Translation, StateLayout.SystemFlags);
+        _code.Lea(HostRegister.Count, HostRegister.Count, HostRegister.Translation, 0, FixedFlag);
+        _code.Store(HostRegister.Address, HostRegister.None, HostRegister.Count);
+        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, -StackSlot);
+        return true;
+    }
+
+    // MOV from a segment register.
+    private bool TryEmitSelector(in Instruction instruction)
+    {
+        if (instruction.Op0Kind != OpKind.Register || instruction.Code is not (Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg))
+        {
+            return false;
+        }
+
+        int guest = NumberOf(instruction.Op0Register);
+        int home = HostRegister.Home(guest);
+        int to = home == HostRegister.None ? HostRegister.Count : home;
+        _code.LoadStateWord(to, StateLayout.Selector(RegisterExtensions.GetNumber(instruction.Op1Register)));
+        if (home == HostRegister.None)
+        {
+            _code.StoreState(StateLayout.Register(guest), to);
+        }
+
+        return true;
+    }
+
+    // BT, BTS, BTR, BTC of memory by a register: the bit's number reaches beyond the operand (Intel SDM vol. 2, 3.1.1.9).
+    private bool TryEmitBitString(in Instruction instruction)
+    {
+        int size = MemorySizeExtensions.GetSize(instruction.MemorySize);
+        if (!HostFeatures.HasFastExtract || size < 4 || !TryEmitAddress(instruction, out int address))
+        {
+            return false;
+        }
+
+        int guest = NumberOf(instruction.Op1Register);
+        int home = HostRegister.Home(guest);
+        int number = home;
+        if (home == HostRegister.None)
+        {
+            _code.LoadState(HostRegister.Translation, StateLayout.Register(guest));
+            number = HostRegister.Translation;
+        }
+
+        _code.MoveImmediate32(HostRegister.Count, size == 8 ? 6 : 5);
+        _code.ShiftRightSigned(HostRegister.Translation, number, HostRegister.Count, wide: size == 8);
+        if (size == 4)
+        {
+            _code.SignExtend(HostRegister.Translation, HostRegister.Translation);
+        }
+
+        _code.Lea(HostRegister.Address, address, HostRegister.Translation, size == 8 ? 3 : 2, 0);
+        EmitCheck(HostRegister.Address, size, write: instruction.Mnemonic != Mnemonic.Bt, aligned: false);
+        if (home == HostRegister.None)
+        {
+            _code.LoadState(HostRegister.Count, StateLayout.Register(guest));
+            number = HostRegister.Count;
+        }
+
+        _code.Extract(HostRegister.Count, number, size == 8 ? StateLayout.BitIndex64 : StateLayout.BitIndex32);
+        var copy = instruction;
+        copy.SetOpRegister(1, size == 8 ? Register.RCX : Register.ECX);
+        SetHostOperand(ref copy, HostRegister.Address);
+        copy.HasRepPrefix = false;
+        copy.HasRepnePrefix = false;
+        copy.HasXacquirePrefix = false;
+        copy.HasXreleasePrefix = false;
+        return _encoder.TryEncode(copy, 0, out _, out _);
+    }
+}
