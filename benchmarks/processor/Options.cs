@@ -22,7 +22,8 @@ internal sealed record Options
           --json FILE                results as JSON too
           --console                  shows the guests' consoles on standard error
           --stress MINUTES           instead of workloads: stress-ng (of the host) in a guest with two virtual processors
-          --stress-args ARGUMENTS    what it does, "--cpu 2 --vm 2 --vm-bytes 64M --syscall 2" unless said
+          --stress-args ARGUMENTS    what it does, "--cpu 2 --vm 2 --vm-bytes 64M --syscall 2" unless said;
+                                     with --sequential the minutes are each stressor's
           --stress-on ours|qemu      ours unless said
           --list                     lists the workloads
         """;

@@ -97,7 +97,7 @@ internal sealed class Results(Options options)
         }
 
         double? n = Median(native), q = Median(qemu), o = Median(ours), ratio = o / q;
-        string verdict = results.Length > 1 ? "wrong" : ours.Count == 0 ? "did not run" : ratio is null ? "" : ratio <= workload.Aim ? "aim met" : ratio <= workload.Must ? "pass" : "fail";
+        string verdict = results.Length > 1 ? "wrong" : ours.Count == 0 ? "did not run" : ratio is null || workload.Must is null ? "" : ratio <= workload.Aim ? "aim met" : ratio <= workload.Must ? "pass" : "fail";
         Good &= verdict is "" or "aim met" or "pass";
         return new Row(workload.Name, workload.Title, n, q, o, ratio, o / n, workload.Must, workload.Aim, verdict, native, qemu, ours);
 

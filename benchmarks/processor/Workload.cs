@@ -34,6 +34,7 @@ internal sealed record Workload(string Name, string Title, long Count, string Pr
         Tool("aes", "AES-GCM", 6_000, 0.2, 0.05),
         Tool("copy", "memory copy, AVX2", 40_000, 0.2, 0.05),
         Tool("smp", "four busy processors", 800, 1.0, 0.5, processors: 4),
+        Tool("locked", "locked operations of four", 4_000_000, null, null, processors: 4),
     ];
 
     public long CountAt(double scale) => Math.Max(1, (long)(Count * scale));
@@ -42,6 +43,6 @@ internal sealed record Workload(string Name, string Title, long Count, string Pr
 
     public string CommandAt(double scale) => string.Format(CultureInfo.InvariantCulture, Command, CountAt(scale));
 
-    private static Workload Tool(string name, string title, long count, double must, double aim, int? processors = null) =>
+    private static Workload Tool(string name, string title, long count, double? must, double? aim, int? processors = null) =>
         new(name, title, count, ":", $"./bench {name} {{0}}", ":", must, aim, processors);
 }
