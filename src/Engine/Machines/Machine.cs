@@ -1,6 +1,7 @@
 using Hypervisor.Engine.Devices.Platform;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Scheduling;
 using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Machines;
@@ -17,6 +18,7 @@ internal sealed class Machine : IMachine, IMachineControl
     private readonly Lock _lock = new();
     private readonly MachineHardware _hardware;
     private readonly VirtualProcessorThread[] _processors;
+    private readonly MachineSchedule? _schedule;
     private readonly Thread _supervisor;
     private readonly AutoResetEvent _wake = new(false);
     private readonly TaskCompletionSource<MachineStop> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -29,7 +31,7 @@ internal sealed class Machine : IMachine, IMachineControl
 
     /// <summary>Assembles a machine and loads its guest.</summary>
     /// <exception cref="MachineException">It cannot be run here.</exception>
-    public Machine(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo)
+    public Machine(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo, CpuScheduler? scheduler = null)
     {
         Configuration = configuration;
         _hardware = new MachineHardware(configuration, backend, storageIo, this, Raise);
@@ -37,13 +39,15 @@ internal sealed class Machine : IMachine, IMachineControl
         {
             Backend = _hardware.Partition.Backend;
             _hardware.PowerOnState();
+            _schedule = scheduler?.Add(configuration.Id, configuration.Name, configuration.NumCpu, MachinePlan.Default);
             _processors = [.. _hardware.Partition.Processors.Select(processor =>
-                new VirtualProcessorThread(processor, configuration.Name, OnProcessorStopped, OnProcessorFailed))];
+                new VirtualProcessorThread(processor, configuration.Name, OnProcessorStopped, OnProcessorFailed, _schedule))];
             Console.InputHandler = Receive;
             _supervisor = new Thread(Supervise) { IsBackground = true, Name = $"machine {configuration.Name}" };
         }
         catch
         {
+            _schedule?.Dispose();
             _hardware.Dispose();
             throw;
         }
@@ -341,6 +345,7 @@ internal sealed class Machine : IMachine, IMachineControl
 
     private void TakeApart(MachineStop stop, bool processorsEnded)
     {
+        _schedule?.Dispose();
         try
         {
             _hardware.FlushOutput();

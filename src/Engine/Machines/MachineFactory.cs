@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Scheduling;
 using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Machines;
@@ -9,6 +10,11 @@ namespace Hypervisor.Engine.Machines;
 public sealed class MachineFactory(BackendSelector? backends = null, StorageIoControl? storageIo = null) : IMachineFactory
 {
     private readonly StorageIoControl _storageIo = storageIo ?? new StorageIoControl();
+    private readonly CpuScheduler? _scheduler;
+
+    /// <summary>Assembles machines that run when a scheduler lets them.</summary>
+    internal MachineFactory(CpuScheduler scheduler, BackendSelector? backends = null, StorageIoControl? storageIo = null)
+        : this(backends, storageIo) => _scheduler = scheduler;
 
     /// <summary>What the host offers.</summary>
     public BackendSelector Backends { get; } = backends ?? BackendSelector.Default;
@@ -18,6 +24,6 @@ public sealed class MachineFactory(BackendSelector? backends = null, StorageIoCo
     {
         ArgumentNullException.ThrowIfNull(configuration);
         MachineLimits.Check(configuration);
-        return new Machine(configuration, Backends.Select(configuration.Backend), _storageIo);
+        return new Machine(configuration, Backends.Select(configuration.Backend), _storageIo, _scheduler);
     }
 }

@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Scheduling;
 
 namespace Hypervisor.Engine.Machines;
 
@@ -16,6 +17,7 @@ internal sealed class VirtualProcessorThread
     private readonly Action<VirtualProcessorThread, VpExit> _stopped;
     private readonly Action<VirtualProcessorThread, Exception> _failed;
     private readonly Thread _thread;
+    private readonly WorldPermit? _permit;
     private volatile bool _pauseRequested = true;
     private volatile bool _endRequested;
     private bool _paused = true;
@@ -25,15 +27,18 @@ internal sealed class VirtualProcessorThread
     /// <param name="machineName">For the thread's name.</param>
     /// <param name="stopped">Told of an exit that the machine has to decide on; the processor is paused then.</param>
     /// <param name="failed">Told of an exception out of the backend; the processor is paused then.</param>
+    /// <param name="schedule">Where it asks for physical processors; null lets it run whenever it wants to.</param>
     public VirtualProcessorThread(
         IVirtualProcessor processor,
         string machineName,
         Action<VirtualProcessorThread, VpExit> stopped,
-        Action<VirtualProcessorThread, Exception> failed)
+        Action<VirtualProcessorThread, Exception> failed,
+        MachineSchedule? schedule = null)
     {
         _processor = processor;
         _stopped = stopped;
         _failed = failed;
+        _permit = schedule?.PermitFor(processor.Index, processor.Kick);
         _thread = new Thread(Loop) { IsBackground = true, Name = $"vcpu{processor.Index} {machineName}" };
     }
 
@@ -48,6 +53,7 @@ internal sealed class VirtualProcessorThread
     {
         _pauseRequested = true;
         _processor.Kick();
+        _permit?.Interrupt();
     }
 
     /// <summary>Waits until the processor stands still; false when it did not in time.</summary>
@@ -86,6 +92,7 @@ internal sealed class VirtualProcessorThread
     {
         _endRequested = true;
         _processor.Kick();
+        _permit?.Interrupt();
         lock (_gate)
         {
             Monitor.PulseAll(_gate);
@@ -108,6 +115,7 @@ internal sealed class VirtualProcessorThread
                     case VpExitReason.Halted:
                         if (!_pauseRequested && !_endRequested)
                         {
+                            _permit?.Release(WorldState.Idle);
                             _processor.WaitWhileHalted(HaltedWait);
                         }
 
@@ -126,6 +134,7 @@ internal sealed class VirtualProcessorThread
         }
         finally
         {
+            _permit?.Release(WorldState.Blocked);
             lock (_gate)
             {
                 _paused = true;
@@ -137,11 +146,26 @@ internal sealed class VirtualProcessorThread
     /// <summary>True when the processor may run; false when the thread is to end.</summary>
     private bool AwaitPermission()
     {
-        if (!_pauseRequested)
+        while (!_endRequested)
         {
-            return !_endRequested;
+            if (_pauseRequested)
+            {
+                _permit?.Release(WorldState.Blocked);
+                StandStill();
+            }
+            else if (_permit is null || _permit.Acquire())
+            {
+                return true;
+            }
+
+            // Else the wait for a physical processor was interrupted: by a pause or the end.
         }
 
+        return false;
+    }
+
+    private void StandStill()
+    {
         lock (_gate)
         {
             while (_pauseRequested && !_endRequested)
@@ -154,8 +178,6 @@ internal sealed class VirtualProcessorThread
 
                 Monitor.Wait(_gate);
             }
-
-            return !_endRequested;
         }
     }
 }

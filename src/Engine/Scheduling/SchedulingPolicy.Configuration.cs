@@ -9,6 +9,9 @@ internal sealed partial class SchedulingPolicy
     /// <summary>Sum of the speeds of the processors in use, MHz.</summary>
     public long CapacityMHz => (long)EnabledCount * Topology.ProcessorMHz;
 
+    /// <summary>Some limit is lower than what could be used.</summary>
+    public bool HasLimits => IsAnyLimited(Root);
+
     /// <summary>Makes a pool in another.</summary>
     public SchedulingPool AddPool(SchedulingPool parent, string name, CpuEntitlement settings, long now)
     {
@@ -161,6 +164,9 @@ internal sealed partial class SchedulingPolicy
         Root.Settings = Root.Settings with { LimitMHz = limitMHz };
         UpdateLimit(Root, now);
     }
+
+    private static bool IsAnyLimited(SchedulingNode node) =>
+        node.EffectiveLimit > 0 || (node is SchedulingPool pool && pool.Children.Any(IsAnyLimited));
 
     private static long FrontOf(SchedulingNode node, SchedulingPool parent)
     {

@@ -52,6 +52,9 @@ internal sealed partial class SchedulingPolicy
     /// <summary>When the next limit lets go of what it holds, ns; <see cref="long.MaxValue"/> when none does.</summary>
     public long NextLimitRelease => _throttled.Count > 0 ? _throttled.TopKey : long.MaxValue;
 
+    /// <summary>Some world wants a processor and has none.</summary>
+    public bool HasWaiting => Root.ActiveWorlds > Root.RunningWorlds;
+
     /// <summary>World that runs on a processor, or null.</summary>
     public World? RunningOn(int slot) => _slots[slot].Running;
 
@@ -205,7 +208,7 @@ internal sealed partial class SchedulingPolicy
     public long NextLook(int slot)
     {
         World? world = _slots[slot].Running;
-        return world is not null && !world.StopRequested && (IsWanted(slot) || IsLimited(world.Machine)) ? world.SliceEnd : long.MaxValue;
+        return world is not null && !world.StopRequested && (IsWanted(slot) || IsLimited(world.Machine) || !_enabled.Contains(slot) || !MayBeOn(world, slot)) ? world.SliceEnd : long.MaxValue;
     }
 
     /// <summary>Whether the world on a processor, whose slice is over, has to stop. If not, it goes on for another slice.</summary>
@@ -218,7 +221,7 @@ internal sealed partial class SchedulingPolicy
             return false;
         }
 
-        if (IsWanted(slot) || !_enabled.Contains(slot) || IsHeldBack(world.Machine))
+        if (IsWanted(slot) || !MayBeOn(world, slot) || !_enabled.Contains(slot) || IsHeldBack(world.Machine))
         {
             world.StopRequested = true;
             return true;
@@ -423,6 +426,9 @@ internal sealed partial class SchedulingPolicy
             node = parent;
         }
     }
+
+    // Its affinity may have been changed while it ran.
+    private bool MayBeOn(World world, int slot) => _classes[world.Machine.AffinityClass].Allowed.Contains(slot);
 
     private bool IsWanted(int slot)
     {

@@ -1,0 +1,117 @@
+using Hypervisor.Engine.Native.Timing;
+
+namespace Hypervisor.Engine.Scheduling;
+
+/// <summary>
+/// A thread's right to use a physical processor. The thread asks for it before it runs guest code, gives it back when it has nothing
+/// to do, and looks at <see cref="MayGoOn"/> whenever it was interrupted. All methods but <see cref="Interrupt"/> belong to that thread.
+/// </summary>
+internal sealed class WorldPermit
+{
+    private readonly object _gate = new();
+    private readonly CpuScheduler _scheduler;
+    private readonly Action _kick;
+    private bool _granted, _interrupted;
+    private volatile bool _leaveRequested;
+    private volatile bool _held;
+    private int _threadId;
+
+    internal WorldPermit(CpuScheduler scheduler, World world, Action kick)
+    {
+        _scheduler = scheduler;
+        _kick = kick;
+        World = world;
+        world.Tag = this;
+    }
+
+    /// <summary>It has a processor and was not asked to leave it.</summary>
+    public bool MayGoOn => _held && !_leaveRequested;
+
+    internal World World { get; }
+
+    /// <summary>
+    /// Waits for a processor, giving way first if it was asked to. False when <see cref="Interrupt"/> ended the wait; then it has none.
+    /// </summary>
+    public bool Acquire()
+    {
+        if (MayGoOn)
+        {
+            return true;
+        }
+
+        if (_threadId == 0)
+        {
+            _threadId = ThreadTime.CurrentThread;
+        }
+
+        _held = _scheduler.Request(this) || WaitForGrant();
+        return _held;
+    }
+
+    /// <summary>Gives the processor back, if it has one: nothing to do (idle), or not wanted for another reason (blocked).</summary>
+    public void Release(WorldState next)
+    {
+        if (_held || World.State != next)
+        {
+            _held = false;
+            _scheduler.Withdraw(this, next);
+        }
+    }
+
+    /// <summary>Ends a wait in <see cref="Acquire"/>, now or the next. Any thread.</summary>
+    public void Interrupt()
+    {
+        lock (_gate)
+        {
+            _interrupted = true;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    /// <summary>Processor time that the operating system counted for the thread, ns; negative when it does not say.</summary>
+    internal long UsedTime => ThreadTime.Of(_threadId);
+
+    /// <summary>By the scheduler: the thread is to leave its processor.</summary>
+    internal void RequestLeave()
+    {
+        _leaveRequested = true;
+        _kick();
+    }
+
+    /// <summary>By the scheduler: the thread has a processor now.</summary>
+    internal void Grant()
+    {
+        lock (_gate)
+        {
+            _granted = true;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    /// <summary>By the scheduler, before the thread's request is looked at: nothing asked earlier counts.</summary>
+    internal void Clear()
+    {
+        _leaveRequested = false;
+        _granted = false;
+    }
+
+    private bool WaitForGrant()
+    {
+        lock (_gate)
+        {
+            while (!_granted && !_interrupted)
+            {
+                Monitor.Wait(_gate);
+            }
+
+            _interrupted = false;
+            if (_granted)
+            {
+                return true;
+            }
+        }
+
+        _scheduler.Withdraw(this, WorldState.Blocked);
+        return false;
+    }
+}
