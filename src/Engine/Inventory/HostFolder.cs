@@ -21,6 +21,8 @@ public sealed class HostFolder
 
     internal string EditLock => Path.Combine(Root, "inventory.lock");
 
+    internal string Resources => Path.Combine(Root, "resources.json");
+
     internal string Events => Path.Combine(Root, "events.jsonl");
 
     internal string DatastoreSettings => Path.Combine(Root, "datastores.json");

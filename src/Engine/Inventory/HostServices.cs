@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Scheduling;
 using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Inventory;
@@ -18,6 +19,12 @@ public sealed record HostServices
 
     /// <summary>Memory of the host (or of the container that this process is in), MB.</summary>
     public int PhysicalMemoryMB { get; init; } = (int)Math.Min(int.MaxValue, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20);
+
+    /// <summary>Gives machines of this process their turns on the processors; null lets them all run whenever they want to.</summary>
+    internal CpuScheduler? Scheduler { get; init; }
+
+    /// <summary>Processors of the host.</summary>
+    internal Lazy<HostTopology> Processors { get; init; } = new(HostTopologyProbe.OfThisComputer);
 }
 
 /// <summary>What was found out about a backend.</summary>

@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Scheduling;
 using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Inventory;
@@ -11,11 +12,15 @@ internal static class HostServicesOfThisComputer
     public static HostServices Create()
     {
         var storageIo = new StorageIoControl();
-        return new()
+        HostTopology processors = HostTopologyProbe.OfThisComputer();
+        var scheduler = new CpuScheduler(processors);
+        return new HostServices
         {
-            CreateMachineFactory = () => new MachineFactory(storageIo: storageIo),
+            CreateMachineFactory = () => new MachineFactory(scheduler, storageIo: storageIo),
             FindBackends = static () => Findings(BackendSelector.Default),
             StorageIo = storageIo,
+            Scheduler = scheduler,
+            Processors = new Lazy<HostTopology>(processors),
         };
     }
 

@@ -66,6 +66,7 @@ public sealed partial class HypervisorHost
         _store.Edit(() =>
         {
             RefuseTakenName(machine);
+            CheckResources(machine, null);
             _store.Write(machine);
             return machine;
         });
@@ -84,16 +85,18 @@ public sealed partial class HypervisorHost
                 return (old, old);
             }
 
-            bool onlyLabels = changed with { Name = old.Name, Notes = old.Notes } == old;
+            bool onlyLabels = changed with { Name = old.Name, Notes = old.Notes, Resources = old.Resources, ResourcePoolId = old.ResourcePoolId } == old;
             using MachineHold? hold = onlyLabels ? null : HoldForChange(old, "be changed");
             MachineRules.Check(changed, Services.PhysicalMemoryMB);
             MachineRules.CheckFiles(changed);
             RefuseTakenName(changed);
+            CheckResources(changed, old);
             _store.Write(changed);
             return (old, changed);
         });
         if (before != after)
         {
+            ApplyResources(after);
             string renamed = before.Name == after.Name ? "" : $", renamed from {before.Name}";
             Record("VmReconfiguredEvent", MachineEventSeverity.Info, after, $"Reconfigured virtual machine {after.Name}{renamed}");
         }

@@ -118,6 +118,7 @@ public sealed partial class HypervisorHost
         }
 
         _running[machine.Id] = running;
+        WatchResources();
         _consoles[machine.Id] = new ConsoleSession(running.Machine.Console);
         running.Machine.EventRaised += raised => Record("VmMessageEvent", raised.Severity, machine, $"{machine.Name}: {raised.Message}");
         Record("VmPoweredOnEvent", MachineEventSeverity.Info, machine, $"{machine.Name} on {Environment.MachineName} is powered on ({running.Machine.Backend})");
@@ -152,6 +153,7 @@ public sealed partial class HypervisorHost
         MachineRules.Check(machine, Services.PhysicalMemoryMB);
         MachineRules.CheckFiles(machine);
         RefuseDisksInUse(machine);
+        AdmitForPowerOn(machine);
         return _factory.Value.Create(machine);
     }
 

@@ -34,6 +34,8 @@ public sealed partial class HypervisorHost : IDisposable
         Events = new EventLog(folder);
         _datastoreSettings = new DatastoreSettingsStore(folder);
         services.StorageIo.SettingsOf = _datastoreSettings.Find;
+        _resources = new ResourceStore(folder);
+        _resourceWatch = new Timer(_ => FollowResources());
     }
 
     /// <summary>The folder that holds its state.</summary>
@@ -103,6 +105,7 @@ public sealed partial class HypervisorHost : IDisposable
 
         Task.WaitAll([.. _running.Values.Select(static running => running.Ended)]);
         Services.StorageIo.Dispose();
+        _resourceWatch.Dispose();
     }
 
     internal IReadOnlyList<PortForward> PortForwardsOf(VirtualMachineConfiguration machine) =>

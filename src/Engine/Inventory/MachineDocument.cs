@@ -65,6 +65,7 @@ internal sealed record MachineDocument
         return machine with
         {
             Notes = machine.Notes ?? "",
+            Resources = machine.Resources is { } resources ? resources with { CpuAffinityList = resources.CpuAffinityList?.ToArray() ?? [] } : ResourceSettings.Default,
             Disks = machine.Disks is null ? Array.Empty<HardDiskConfiguration>() : machine.Disks.Select(static disk => disk with { Format = disk.Format ?? "raw" }).ToArray(),
             NetworkAdapters = machine.NetworkAdapters is null
                 ? Array.Empty<NetworkAdapterConfiguration>()

@@ -17,6 +17,15 @@ public sealed class VMHost
         NumVM = machines.Count;
         NumVMPoweredOn = machines.Count(static machine => machine.PowerState == PowerState.PoweredOn);
         MemoryUsageMB = machines.Where(static machine => machine.PowerState == PowerState.PoweredOn).Sum(static machine => (long)machine.MemoryMB);
+        HostSettings budget = host.Budget();
+        NumCpuUsable = budget.CpuCount;
+        CpuTotalMhz = budget.CapacityMHz;
+        NumaNodes = host.Services.Processors.Value.NodeCount;
+        AdvancedSettings = host.AdvancedSettings.ToDictionary();
+        CpuUsageMhz = host.CpuUsageMHz();
+        (Admission cpu, Admission memory) = host.Admissions();
+        CpuReservedMhz = cpu.Used(null);
+        MemoryReservedMB = memory.Used(null);
         _backends = new Lazy<BackendFinding[]>(() => [.. host.Backends]);
     }
 
@@ -37,6 +46,27 @@ public sealed class VMHost
 
     /// <summary>Processors of the computer that this process may use.</summary>
     public int NumCpu { get; } = Environment.ProcessorCount;
+
+    /// <summary>Processors that machines may use: all, or as many as the setting <c>sched.cpuCount</c> says.</summary>
+    public int NumCpuUsable { get; }
+
+    /// <summary>Processor time that machines may use together, MHz: what the usable processors have, or less by a budget or a power cap.</summary>
+    public long CpuTotalMhz { get; }
+
+    /// <summary>Processor time that the machines of this process used since the host was last asked for, MHz.</summary>
+    public long CpuUsageMhz { get; }
+
+    /// <summary>Processor time reserved by pools and by machines that are on, MHz.</summary>
+    public long CpuReservedMhz { get; }
+
+    /// <summary>Memory reserved by pools and by machines that are on, MB.</summary>
+    public long MemoryReservedMB { get; }
+
+    /// <summary>NUMA nodes.</summary>
+    public int NumaNodes { get; }
+
+    /// <summary>Advanced settings of the host; Set-VMHost changes them.</summary>
+    public IReadOnlyDictionary<string, string> AdvancedSettings { get; }
 
     /// <summary>Memory, MB.</summary>
     public int MemoryTotalMB { get; }

@@ -54,7 +54,10 @@ public sealed class VirtualMachine
     public string Folder => "vm";
 
     /// <summary>Resource pool.</summary>
-    public string ResourcePool => "Resources";
+    public string ResourcePool => Host?.NameOfPool(Configuration.ResourcePoolId) ?? Inventory.ResourcePool.RootName;
+
+    /// <summary>Shares, reservations and limits.</summary>
+    public VMResourceConfiguration VMResourceConfiguration => new(this);
 
     /// <summary>What is known of the guest.</summary>
     public VMGuest Guest => new(this);

@@ -43,6 +43,12 @@ public sealed record VirtualMachineConfiguration
     /// <summary>Backend asked for.</summary>
     public BackendKind Backend { get; init; } = BackendKind.Auto;
 
+    /// <summary>What it is to get of processors and memory.</summary>
+    public ResourceSettings Resources { get; init; } = ResourceSettings.Default;
+
+    /// <summary>Resource pool it is in; null for the host's own.</summary>
+    public Guid? ResourcePoolId { get; init; }
+
     /// <summary>Free text.</summary>
     public string Notes { get; init; } = "";
 

@@ -39,7 +39,7 @@ internal sealed class Machine : IMachine, IMachineControl
         {
             Backend = _hardware.Partition.Backend;
             _hardware.PowerOnState();
-            _schedule = scheduler?.Add(configuration.Id, configuration.Name, configuration.NumCpu, MachinePlan.Default);
+            _schedule = scheduler?.Add(configuration.Id, configuration.Name, configuration.NumCpu, MachineResources.PlanOf(configuration));
             _processors = [.. _hardware.Partition.Processors.Select(processor =>
                 new VirtualProcessorThread(processor, configuration.Name, OnProcessorStopped, OnProcessorFailed, _schedule))];
             Console.InputHandler = Receive;

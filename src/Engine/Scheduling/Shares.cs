@@ -1,20 +1,6 @@
+using Hypervisor.Engine.Inventory;
+
 namespace Hypervisor.Engine.Scheduling;
-
-/// <summary>How much of a contended resource something gets beside others: three levels, or a number.</summary>
-public enum SharesLevel
-{
-    /// <summary>Half of <see cref="Normal"/>.</summary>
-    Low,
-
-    /// <summary>What everything has unless it is changed.</summary>
-    Normal,
-
-    /// <summary>Twice <see cref="Normal"/>.</summary>
-    High,
-
-    /// <summary>A number of shares.</summary>
-    Custom,
-}
 
 /// <summary>The numbers behind the levels, those of ESX.</summary>
 internal static class Shares
