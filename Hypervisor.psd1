@@ -12,23 +12,31 @@
     CmdletsToExport        = @(
         'Enter-VMConsole'
         'Get-IoControl'
+        'Get-ResourcePool'
         'Get-Task'
         'Get-VIEvent'
         'Get-VM'
         'Get-VMHost'
+        'Get-VMResource'
+        'Move-VM'
+        'New-ResourcePool'
         'New-VM'
+        'Remove-ResourcePool'
         'Remove-VM'
         'Restart-VM'
         'Send-VMConsoleText'
         'Set-IoControl'
+        'Set-ResourcePool'
         'Set-VM'
+        'Set-VMHost'
+        'Set-VMResource'
         'Start-VM'
         'Stop-VM'
         'Wait-Task'
         'Wait-VMConsoleText'
     )
     FunctionsToExport      = @()
-    AliasesToExport        = @()
+    AliasesToExport        = @('Get-VMResourceConfiguration', 'Set-VMResourceConfiguration')
     VariablesToExport      = @()
     PrivateData            = @{
         PSData = @{

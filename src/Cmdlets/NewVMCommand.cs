@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Management.Automation;
+using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Partitions;
 
@@ -72,6 +73,12 @@ public sealed class NewVMCommand : HypervisorCmdlet
     [Parameter]
     public string[]? PortForward { get; set; }
 
+    /// <summary>Resource pool that the machine is to be in, or its name; the host's own when not given.</summary>
+    [Parameter]
+    [ResourcePoolTransformation]
+    [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
+    public ResourcePool? ResourcePool { get; set; }
+
     /// <summary>What runs the machine.</summary>
     [Parameter]
     public BackendKind Backend { get; set; }
@@ -91,12 +98,13 @@ public sealed class NewVMCommand : HypervisorCmdlet
 
     private protected override void Process()
     {
-        if (!MayChange(Name, "Create virtual machine"))
+        ResourcePool? pool = null;
+        if ((ResourcePool is not null && (pool = ResourcePools.ResolveOne(this, ResourcePool)) is null) || !MayChange(Name, "Create virtual machine"))
         {
             return;
         }
 
-        Attempt(Name, () => Deliver(VIHost.Create(Configuration()), IsOn(RunAsync)));
+        Attempt(Name, () => Deliver(VIHost.Create(Configuration() with { ResourcePoolId = pool?.Configuration?.Id }), IsOn(RunAsync)));
     }
 
     private VirtualMachineConfiguration Configuration()

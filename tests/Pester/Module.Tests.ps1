@@ -2,14 +2,17 @@ BeforeAll {
     $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
     Import-Module $module -Force
     $commands = @(
-        'Enter-VMConsole', 'Get-IoControl', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
-        'Send-VMConsoleText', 'Set-IoControl', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
+        'Enter-VMConsole', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost',
+        'Get-VMResource', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM', 'Restart-VM',
+        'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost', 'Set-VMResource',
+        'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
 }
 
 Describe 'The module' {
     It 'exports its commands and nothing else' {
-        (Get-Command -Module Hypervisor).Name | Sort-Object | Should -Be $commands
+        (Get-Command -Module Hypervisor -CommandType Cmdlet).Name | Sort-Object | Should -Be $commands
         (Test-ModuleManifest (Join-Path $module 'Hypervisor.psd1')).ExportedCmdlets.Keys | Sort-Object | Should -Be $commands
+        (Get-Command -Module Hypervisor -CommandType Alias).Name | Sort-Object | Should -Be 'Get-VMResourceConfiguration', 'Set-VMResourceConfiguration'
     }
 
     It 'is imported in less than a second' {
@@ -36,8 +39,10 @@ Import-Module '$module'
     }
 
     It 'has help with a synopsis, described parameters and examples for <_>' -ForEach @(
-        'Enter-VMConsole', 'Get-IoControl', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost', 'New-VM', 'Remove-VM', 'Restart-VM',
-        'Send-VMConsoleText', 'Set-IoControl', 'Set-VM', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
+        'Enter-VMConsole', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost',
+        'Get-VMResource', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM', 'Restart-VM',
+        'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost', 'Set-VMResource',
+        'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
         $help = Get-Help $_ -Full
         $help.Synopsis | Should -Not -BeNullOrEmpty
         $help.Synopsis | Should -Not -Match "^\s*$_"

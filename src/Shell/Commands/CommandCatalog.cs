@@ -27,6 +27,8 @@ internal static class CommandCatalog
         // Class names follow from command names (Get-VM is GetVMCommand); a test holds them to it.
         Type? type = Source.GetType($"{typeof(HypervisorCmdlet).Namespace}.{wanted.Remove(dash, 1)}Command", throwOnError: false, ignoreCase: true);
         CommandDefinition? command = type is null ? null : CommandDefinition.From(type);
-        return string.Equals(command?.Name, wanted, StringComparison.OrdinalIgnoreCase) ? command : null;
+        return string.Equals(command?.Name, wanted, StringComparison.OrdinalIgnoreCase)
+            ? command
+            : All.FirstOrDefault(other => other.Aliases.Contains(wanted, StringComparer.OrdinalIgnoreCase));
     });
 }

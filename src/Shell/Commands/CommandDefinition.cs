@@ -31,6 +31,12 @@ internal sealed class CommandDefinition
 
     public string Name => $"{Verb}-{Noun}";
 
+    /// <summary>Other names, such as PowerCLI's.</summary>
+    public IReadOnlyList<string> Aliases => [.. Type.GetCustomAttributesData()
+        .Where(static data => data.AttributeType == typeof(AliasAttribute))
+        .SelectMany(static data => (IEnumerable<CustomAttributeTypedArgument>)data.ConstructorArguments[0].Value!)
+        .Select(static argument => (string)argument.Value!)];
+
     public IReadOnlyList<ParameterDefinition> Parameters { get; }
 
     /// <summary>Parameter sets, in order of declaration.</summary>

@@ -269,6 +269,12 @@ internal sealed class ParameterBinder
             value = VirtualMachineTransformationAttribute.Transform(plain);
         }
 
+        if (parameter.Has<ResourcePoolTransformationAttribute>() && value is not null)
+        {
+            object plain = parameter.Type.IsArray ? ValueConverter.Items(value) : value is SystemWord word ? word.Text : value;
+            value = ResourcePoolTransformationAttribute.Transform(plain);
+        }
+
         object? converted = ValueConverter.Convert(value, parameter.Type, parameter.Name);
         ValueValidator.Check(parameter, converted, parameter.Uses.Any(static use => use.Mandatory));
         parameter.Property.SetValue(_cmdlet, converted);

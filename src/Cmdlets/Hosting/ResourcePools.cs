@@ -1,0 +1,71 @@
+using System.Collections;
+using System.Management.Automation;
+using System.Management.Automation.Language;
+using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Machines;
+
+namespace Hypervisor.Cmdlets.Hosting;
+
+/// <summary>Finds resource pools for commands.</summary>
+internal static class ResourcePools
+{
+    /// <summary>Pools given as objects, and those whose name was given, with wildcards. A name that matches nothing is an error that the command survives.</summary>
+    public static IEnumerable<ResourcePool> Resolve(HypervisorCmdlet cmdlet, IEnumerable<ResourcePool?>? pools) =>
+        (pools ?? []).OfType<ResourcePool>().SelectMany(pool => pool.IsReference ? Find(cmdlet, pool.Name) : [pool]);
+
+    /// <summary>The one pool that is meant, or null after an error.</summary>
+    public static ResourcePool? ResolveOne(HypervisorCmdlet cmdlet, ResourcePool pool)
+    {
+        ResourcePool[] found = [.. Resolve(cmdlet, [pool])];
+        if (found.Length > 1)
+        {
+            cmdlet.Complain(new CommandError(
+                new ArgumentException($"'{pool.Name}' stands for {found.Length} resource pools: {string.Join(", ", found.Select(static one => one.Name))}. One is needed."),
+                "AmbiguousResourcePool", ErrorCategory.InvalidArgument, pool.Name));
+            return null;
+        }
+
+        return found.FirstOrDefault();
+    }
+
+    /// <summary>Pools by name.</summary>
+    public static IReadOnlyList<ResourcePool> Find(HypervisorCmdlet cmdlet, string name)
+    {
+        IReadOnlyList<ResourcePool> found = cmdlet.VIHost.FindResourcePools(name);
+        if (found.Count == 0 && !NamePattern.ContainsWildcards(name))
+        {
+            cmdlet.Complain(new CommandError(
+                new ItemNotFoundInInventoryException($"There is no resource pool named '{name}' on this host ({cmdlet.VIHost.Folder.Root})."), "ResourcePoolNotFound", ErrorCategory.ObjectNotFound, name));
+        }
+
+        return found;
+    }
+}
+
+/// <summary>Proposes the names of resource pools.</summary>
+public sealed class ResourcePoolNameCompleter : IArgumentCompleter, IValueCompleter
+{
+    /// <inheritdoc/>
+    public IEnumerable<CompletionResult> CompleteArgument(
+        string commandName, string parameterName, string wordToComplete, CommandAst commandAst, IDictionary fakeBoundParameters)
+    {
+        ArgumentNullException.ThrowIfNull(wordToComplete);
+        return Complete(wordToComplete.Trim('\'', '"'), fakeBoundParameters?["HostPath"] as string)
+            .Select(static name => new CompletionResult(name.Any(char.IsWhiteSpace) ? $"'{name}'" : name, name, CompletionResultType.ParameterValue, name));
+    }
+
+    IEnumerable<string> IValueCompleter.Complete(string beginning, string? hostPath) => Complete(beginning, hostPath);
+
+    private static IEnumerable<string> Complete(string beginning, string? hostPath)
+    {
+        try
+        {
+            return HypervisorHost.Open(hostPath).FindResourcePools(beginning + "*").Select(static pool => pool.Name);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or MachineException)
+        {
+            // The command itself says what is wrong with the folder; the Tab key has nothing to propose.
+            return [];
+        }
+    }
+}

@@ -1,0 +1,126 @@
+using System.Management.Automation;
+using Hypervisor.Cmdlets.Hosting;
+using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Scheduling;
+
+namespace Hypervisor.Cmdlets;
+
+/// <summary>Set-VMResource: changes shares, reservations and limits of machines, running or not. Also known by PowerCLI's name, Set-VMResourceConfiguration. CPU settings are enforced at once on machines of every process on the host folder (each process divides the processors among its own machines). Memory settings are kept, and reservations of memory count at power-on; shares and limits of memory are not enforced yet.</summary>
+/// <example>
+/// <code>Set-VMResource web -CpuSharesLevel High -CpuReservationMhz 1000</code>
+/// Twice the usual shares, and 1000 MHz in any case.
+/// </example>
+/// <example>
+/// <code>Get-VM batch* | Set-VMResource -CpuLimitMhz 500</code>
+/// No more than 500 MHz for each of several machines.
+/// </example>
+/// <example>
+/// <code>Get-VM web | Get-VMResourceConfiguration | Set-VMResourceConfiguration -CpuLimitMhz $null</code>
+/// As in PowerCLI; takes the limit away.
+/// </example>
+[Cmdlet(VerbsCommon.Set, "VMResource", SupportsShouldProcess = true, DefaultParameterSetName = ByMachine)]
+[Alias("Set-VMResourceConfiguration")]
+[OutputType(typeof(VMResourceConfiguration))]
+public sealed class SetVMResourceCommand : HypervisorCmdlet
+{
+    private const string ByMachine = "ByMachine", ByConfiguration = "ByConfiguration";
+
+    /// <summary>Machines, or their names.</summary>
+    [Parameter(Mandatory = true, Position = 0, ValueFromPipeline = true, ParameterSetName = ByMachine)]
+    [VirtualMachineTransformation]
+    [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
+    public VirtualMachine[] VM { get; set; } = [];
+
+    /// <summary>What Get-VMResource gave.</summary>
+    [Parameter(Mandatory = true, Position = 0, ValueFromPipeline = true, ParameterSetName = ByConfiguration)]
+    public VMResourceConfiguration[] Configuration { get; set; } = [];
+
+    /// <summary>CPU shares: Low, Normal and High are 500, 1000 and 2000 for each virtual processor; Custom takes -NumCpuShares.</summary>
+    [Parameter]
+    public SharesLevel CpuSharesLevel { get; set; }
+
+    /// <summary>CPU shares as a number, 1 to 1000000.</summary>
+    [Parameter]
+    public int NumCpuShares { get; set; }
+
+    /// <summary>Processor time that the machine gets in any case when it wants it, MHz. Refused when it cannot be promised.</summary>
+    [Parameter]
+    public long CpuReservationMhz { get; set; }
+
+    /// <summary>Processor time that the machine never gets more than, MHz; $null or -1 for no limit.</summary>
+    [Parameter]
+    [AllowNull]
+    public long? CpuLimitMhz { get; set; }
+
+    /// <summary>Numbers of the physical processors that the machine may use; an empty list for all.</summary>
+    [Parameter]
+    [AllowNull]
+    [AllowEmptyCollection]
+    public int[]? CpuAffinityList { get; set; }
+
+    /// <summary>High lets the machine's processors run sooner when they wake; it gets no more time in the long run.</summary>
+    [Parameter]
+    public LatencySensitivity LatencySensitivity { get; set; }
+
+    /// <summary>Memory shares: Low, Normal and High are 5, 10 and 20 for each MB. Kept; not enforced yet.</summary>
+    [Parameter]
+    public SharesLevel MemSharesLevel { get; set; }
+
+    /// <summary>Memory shares as a number. Kept; not enforced yet.</summary>
+    [Parameter]
+    public int NumMemShares { get; set; }
+
+    /// <summary>Memory that is never taken from the machine, MB. Counts when the machine is powered on.</summary>
+    [Parameter]
+    public long MemReservationMB { get; set; }
+
+    /// <summary>The same in GB.</summary>
+    [Parameter]
+    public decimal MemReservationGB { get; set; }
+
+    /// <summary>Physical memory that the machine never gets more than, MB; $null or -1 for no limit. Kept; not enforced yet.</summary>
+    [Parameter]
+    [AllowNull]
+    public long? MemLimitMB { get; set; }
+
+    /// <summary>The same in GB.</summary>
+    [Parameter]
+    [AllowNull]
+    public decimal? MemLimitGB { get; set; }
+
+    private protected override void Process()
+    {
+        foreach (VirtualMachine machine in Configuration.Length > 0 ? Configuration.Select(static one => one.VM) : Resolve(VM))
+        {
+            if (MayChange(machine.Name, "Change resources of virtual machine"))
+            {
+                Attempt(machine, () =>
+                {
+                    VITask task = machine.Host!.Reconfigure(machine, old => old with { Resources = Change(old.Resources) });
+                    Emit(((VirtualMachine?)Await(task))?.VMResourceConfiguration);
+                });
+            }
+        }
+    }
+
+    private ResourceSettings Change(ResourceSettings old)
+    {
+        (SharesLevel cpu, int cpuShares) = ResourceValues.Shares(
+            this, nameof(CpuSharesLevel), CpuSharesLevel, nameof(NumCpuShares), NumCpuShares, (old.CpuSharesLevel, old.NumCpuShares), "CPU");
+        (SharesLevel memory, int memoryShares) = ResourceValues.Shares(
+            this, nameof(MemSharesLevel), MemSharesLevel, nameof(NumMemShares), NumMemShares, (old.MemSharesLevel, old.NumMemShares), "memory");
+        return old with
+        {
+            CpuSharesLevel = cpu,
+            NumCpuShares = cpuShares,
+            CpuReservationMhz = IsBound(nameof(CpuReservationMhz)) ? CpuReservationMhz : old.CpuReservationMhz,
+            CpuLimitMhz = IsBound(nameof(CpuLimitMhz)) ? ResourceValues.Limit(CpuLimitMhz) : old.CpuLimitMhz,
+            CpuAffinityList = IsBound(nameof(CpuAffinityList)) ? [.. (CpuAffinityList ?? []).Distinct().Order()] : old.CpuAffinityList,
+            LatencySensitivity = IsBound(nameof(LatencySensitivity)) ? LatencySensitivity : old.LatencySensitivity,
+            MemSharesLevel = memory,
+            NumMemShares = memoryShares,
+            MemReservationMB = ResourceValues.Memory(this, nameof(MemReservationMB), MemReservationMB, nameof(MemReservationGB), MemReservationGB, old.MemReservationMB) ?? 0,
+            MemLimitMB = ResourceValues.Memory(this, nameof(MemLimitMB), MemLimitMB, nameof(MemLimitGB), MemLimitGB, old.MemLimitMB),
+        };
+    }
+}

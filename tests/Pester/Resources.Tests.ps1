@@ -1,0 +1,88 @@
+Describe 'Resources' {
+    BeforeAll {
+        . (Join-Path $PSScriptRoot 'TestGuest.ps1')
+        $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
+        Import-Module $module -Force
+        $home0 = $env:HYPERVISOR_HOME
+        $kernel = Join-Path $TestDrive 'guest.bin'
+        New-TestGuest $kernel
+    }
+
+    BeforeEach {
+        $env:HYPERVISOR_HOME = Join-Path $TestDrive ([guid]::NewGuid())
+        $null = New-VM web -MemoryMB 16 -KernelPath $kernel -Backend Software -AdvancedSetting @{ 'debugExit.port' = '0xf4' }
+    }
+
+    AfterEach {
+        Get-VM | Where-Object PowerState -EQ PoweredOn | Stop-VM -Kill -Confirm:$false | Out-Null
+    }
+
+    AfterAll {
+        $env:HYPERVISOR_HOME = $home0
+    }
+
+    It 'has vSphere''s defaults' {
+        $found = Get-VMResource web
+        $found.CpuSharesLevel | Should -Be 'Normal'
+        $found.NumCpuShares | Should -Be 1000
+        $found.CpuReservationMhz | Should -Be 0
+        $found.CpuLimitMhz | Should -Be -1
+        $found.MemLimitGB | Should -Be -1
+        (Get-VM web).VMResourceConfiguration.NumMemShares | Should -Be 160
+        (Get-VM web).ResourcePool | Should -Be 'Resources'
+    }
+
+    It 'is written as in PowerCLI too' {
+        $set = Get-VM web | Get-VMResourceConfiguration | Set-VMResourceConfiguration -CpuLimitMhz 500 -CpuReservationMhz 100 -CpuSharesLevel High -MemReservationMB 8
+        $set.CpuLimitMhz | Should -Be 500
+        $set.NumCpuShares | Should -Be 2000
+        (Set-VMResource web -CpuLimitMhz $null).CpuLimitMhz | Should -Be -1
+        (Set-VMResource web -NumCpuShares 123).CpuSharesLevel | Should -Be 'Custom'
+        (Get-VMResource web).CpuReservationMhz | Should -Be 100
+        (Get-VMResource web).MemReservationMB | Should -Be 8
+    }
+
+    It 'refuses what cannot be, in words' {
+        { Set-VMResource web -CpuReservationMhz 200 -CpuLimitMhz 100 -ErrorAction Stop } | Should -Throw '*100 MHz above its limit*'
+        { Set-VMResource web -NumCpuShares -1 -ErrorAction Stop } | Should -Throw '*1 to 1000000*'
+        { Set-VMResource web -CpuSharesLevel Custom -ErrorAction Stop } | Should -Throw '*-NumCpuShares*'
+        { Set-VMResource none -CpuLimitMhz 1 -ErrorAction Stop } | Should -Throw '*no virtual machine named*'
+        { New-ResourcePool greedy -CpuReservationMhz 99999999 -ErrorAction Stop } | Should -Throw '*too much*'
+    }
+
+    It 'makes, nests, finds, changes and removes pools' {
+        $outer = New-ResourcePool outer -CpuSharesLevel High
+        $inner = $outer | New-ResourcePool -Name inner -CpuLimitMhz 100
+        $inner.Parent | Should -Be 'outer'
+        $outer.NumCpuShares | Should -Be 8000
+        (Get-ResourcePool).Name | Should -Be 'Resources', 'outer', 'inner'
+        (Get-ResourcePool -Location outer).Name | Should -Be 'inner'
+        (Get-ResourcePool -Location Resources -NoRecursion).Name | Should -Be 'outer'
+        (Move-VM web -Destination inner).ResourcePool | Should -Be 'inner'
+        (Get-VM web | Get-ResourcePool).Name | Should -Be 'inner'
+        (Set-ResourcePool inner -Name renamed -CpuLimitMhz $null).CpuLimitMHz | Should -Be -1
+        Remove-ResourcePool renamed -WhatIf
+        Remove-ResourcePool renamed -Confirm:$false
+        (Get-VM web).ResourcePool | Should -Be 'outer'
+        (New-VM other -MemoryMB 16 -ResourcePool outer).ResourcePool | Should -Be 'outer'
+        { Get-ResourcePool none -ErrorAction Stop } | Should -Throw '*no resource pool named*'
+    }
+
+    It 'changes a machine that runs' {
+        $null = Start-VM web | Wait-VMConsoleText -Text '42 bottles' -TimeoutSeconds 30
+        (Set-VMResource web -CpuLimitMhz 300).CpuLimitMhz | Should -Be 300
+        $null = New-ResourcePool slow -CpuLimitMhz 200
+        (Move-VM web slow).ResourcePool | Should -Be 'slow'
+        Send-VMConsoleText web -Text 'x'
+        Wait-VMConsoleText web -Text 'x' -TimeoutSeconds 30 | Should -Not -BeNullOrEmpty
+    }
+
+    It 'gives the host a budget' {
+        $all = (Get-VMHost).CpuTotalMhz
+        $all | Should -BeGreaterThan 0
+        $half = Set-VMHost -AdvancedSetting @{ 'sched.powerIdleInWatts' = 10; 'sched.powerBusyInWatts' = 30; 'sched.powerCapInWatts' = 20 }
+        $half.CpuTotalMhz | Should -Be ([math]::Floor($all / 2))
+        { Set-VMHost -AdvancedSetting @{ 'sched.powerCapInWatts' = 5 } -ErrorAction Stop } | Should -Throw '*nothing could run*'
+        (Set-VMHost -AdvancedSetting @{ 'sched.powerCapInWatts' = $null }).CpuTotalMhz | Should -Be $all
+    }
+}
