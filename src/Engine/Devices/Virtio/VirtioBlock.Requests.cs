@@ -224,6 +224,11 @@ public sealed partial class VirtioBlock
     {
         public DescriptorChain Chain { get; } = new();
 
+        /// <summary>When it was taken from the ring, nanoseconds, and whether it had to wait for a thread then.</summary>
+        public long PoppedAt { get; set; }
+
+        public bool HasWaited { get; set; }
+
         public uint Type { get; set; }
 
         public ulong Sector { get; set; }

@@ -30,6 +30,7 @@ public sealed partial class VirtioBlock : VirtioDevice
     private readonly IDiskImage _image;
     private readonly DiskIo _io;
     private readonly Stack<BlockRequest> _free = new(QueueSize);
+    private readonly Queue<BlockRequest> _popped = new(QueueSize);
     private readonly Queue<BlockRequest> _granted = new(QueueSize);
     private readonly byte[] _serial = new byte[IdSize];
     private readonly List<Thread> _threads = [];
@@ -223,7 +224,7 @@ public sealed partial class VirtioBlock : VirtioDevice
             }
 
             Describe(request);
-            if (!request.IsIo || _io.Submit(request, request.Command, request.Size))
+            if (!request.IsIo || Submit(request))
             {
                 return request;
             }
@@ -231,6 +232,10 @@ public sealed partial class VirtioBlock : VirtioDevice
             // Held back. Whichever thread is free executes it when it is granted.
         }
     }
+
+    // One reading of the clock for the usual request, which waits for nothing.
+    private bool Submit(BlockRequest request) =>
+        _io.Submit(request, request.Command, request.Size, request.PoppedAt, request.HasWaited ? IoClock.Now : request.PoppedAt);
 
     private BlockRequest? Next(out bool isGranted, out bool stopped)
     {
@@ -266,26 +271,40 @@ public sealed partial class VirtioBlock : VirtioDevice
                     }
                 }
 
-                // A driver may offer more requests than the queue has descriptors; no more are held than that.
-                bool hasRoom = _inFlight < QueueSize;
-                if (_accepting && hasRoom && Pop() is { } popped)
+                bool hadWaiting = _popped.Count > 0;
+                PopAll();
+                if (_popped.TryDequeue(out request))
                 {
-                    _inFlight++;
-                    if ((_idle > 0 || _threads.Count < _maxThreads) && Queue.EnableNotifications())
+                    request.HasWaited = hadWaiting;
+                    if (_popped.Count > 0 || ((_idle > 0 || _threads.Count < _maxThreads) && Queue.EnableNotifications()))
                     {
                         WakeAnother();
                     }
 
-                    return popped;
+                    return request;
                 }
 
-                if (!_accepting || !hasRoom || !Queue.EnableNotifications())
+                if (!_accepting || _inFlight >= QueueSize || !Queue.EnableNotifications())
                 {
                     _idle++;
                     Monitor.Wait(_gate);
                     _idle--;
                 }
             }
+        }
+    }
+
+    // Under the gate. Takes what the driver has offered also when all threads are busy with other requests, so that the time from now on
+    // is known. A driver may offer more requests than the queue has descriptors; no more are held than that.
+    private void PopAll()
+    {
+        long now = 0;
+        while (_accepting && _inFlight < QueueSize && Pop() is { } request)
+        {
+            _inFlight++;
+            now = now == 0 ? IoClock.Now : now;
+            request.PoppedAt = now;
+            _popped.Enqueue(request);
         }
     }
 
@@ -334,10 +353,16 @@ public sealed partial class VirtioBlock : VirtioDevice
         }
     }
 
-    // Under the gate: forgets requests that the scheduler holds. True when there were any.
+    // Under the gate: forgets requests that no thread has begun and those that the scheduler holds. True when there were any.
     private bool DropWaiting()
     {
-        bool any = false;
+        bool any = _popped.Count > 0;
+        while (_popped.TryDequeue(out BlockRequest? popped))
+        {
+            _inFlight--;
+            _free.Push(popped);
+        }
+
         for (IoRequest? request = _io.CancelWaiting(), next; request is not null; request = next)
         {
             next = request.Next;

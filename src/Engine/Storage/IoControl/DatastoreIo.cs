@@ -177,7 +177,7 @@ public sealed class DatastoreIo : IDisposable
         request.Cost = IoCost.Of(request.Kind, request.Bytes);
         lock (_lock)
         {
-            _policy.Submit(disk.Queue, request, request.ArrivedAt);
+            _policy.Submit(disk.Queue, request, request.QueuedAt);
             granted = Advance(request, out atOnce);
         }
 
@@ -227,7 +227,7 @@ public sealed class DatastoreIo : IDisposable
             return null;
         }
 
-        long now = callers?.ArrivedAt ?? IoClock.Now;
+        long now = callers?.QueuedAt ?? IoClock.Now;
         while (_policy.Next(now) is { } request)
         {
             request.TakesPlace = true;

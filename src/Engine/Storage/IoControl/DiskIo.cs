@@ -11,7 +11,7 @@ public sealed record DiskIdentity(Guid MachineId, string Machine, int Index, str
 /// A disk's way into its datastore: asks the scheduler for a place for each request where there is something to schedule, and counts.
 /// Where nothing limits and nothing is controlled, that is two readings of the clock and no lock.
 /// </summary>
-/// <remarks>A request goes <see cref="Submit"/>, then <see cref="Begin"/>, then <see cref="End"/>. All are safe for concurrent use.</remarks>
+/// <remarks>A request goes <see cref="Submit(IoRequest, IoKind, long)"/>, then <see cref="Begin"/>, then <see cref="End"/>. All are safe for concurrent use.</remarks>
 public sealed class DiskIo : IDisposable
 {
     private long _reads, _writes, _others, _bytesRead, _bytesWritten, _errors;
@@ -73,10 +73,17 @@ public sealed class DiskIo : IDisposable
     /// <param name="bytes">Its size; 0 where it moves nothing.</param>
     public bool Submit(IoRequest request, IoKind kind, long bytes)
     {
+        long now = IoClock.Now;
+        return Submit(request, kind, bytes, now, now);
+    }
+
+    /// <summary>Takes a request that came earlier, as <see cref="Submit(IoRequest, IoKind, long)"/> does.</summary>
+    internal bool Submit(IoRequest request, IoKind kind, long bytes, long arrivedAt, long now)
+    {
         ArgumentNullException.ThrowIfNull(request);
-        (request.Kind, request.Bytes, request.TakesPlace) = (kind, bytes, false);
+        (request.Kind, request.Bytes, request.TakesPlace, request.ArrivedAt) = (kind, bytes, false, arrivedAt);
         Interlocked.Increment(ref _underWay);
-        request.ArrivedAt = request.GrantedAt = request.StartedAt = IoClock.Now;
+        request.QueuedAt = request.GrantedAt = request.StartedAt = now;
         return !Datastore.IsControlled || Datastore.Submit(this, request);
     }
 
@@ -121,7 +128,7 @@ public sealed class DiskIo : IDisposable
         if (request.StartedAt != request.ArrivedAt)
         {
             Interlocked.Add(ref _kernelTime, request.StartedAt - request.ArrivedAt);
-            Interlocked.Add(ref _queueTime, request.GrantedAt - request.ArrivedAt);
+            Interlocked.Add(ref _queueTime, request.GrantedAt - request.QueuedAt);
         }
 
         if (request.TakesPlace)

@@ -22,8 +22,10 @@ public abstract class IoRequest
     /// <summary>It takes a place of the datastore's queue, which completing it gives back.</summary>
     internal bool TakesPlace { get; set; }
 
-    /// <summary>When it came, when it was granted, and when its execution began; nanoseconds.</summary>
+    /// <summary>When it came, was given to the scheduler, was granted, and when its execution began; nanoseconds.</summary>
     internal long ArrivedAt { get; set; }
+
+    internal long QueuedAt { get; set; }
 
     internal long GrantedAt { get; set; }
 

@@ -72,7 +72,7 @@ internal sealed class MClock(MClockOptions options)
     /// <summary>Puts a request at the end of its disk's queue.</summary>
     public void Enqueue(DiskQueue queue, IoRequest request, long now)
     {
-        request.ArrivedAt = now;
+        request.QueuedAt = now;
         request.Queue = queue;
         queue.Append(request);
         Waiting++;
@@ -176,7 +176,7 @@ internal sealed class MClock(MClockOptions options)
         else
         {
             // The next request's tag is not before it came, and a datastore that was too slow for its reservations does not owe them for ever.
-            queue.ReservationTag = Math.Max(queue.ReservationTag, Math.Max(queue.First!.ArrivedAt, now - options.ReservationDebt));
+            queue.ReservationTag = Math.Max(queue.ReservationTag, Math.Max(queue.First!.QueuedAt, now - options.ReservationDebt));
             Place(queue, now);
         }
 

@@ -104,6 +104,35 @@ public sealed class VirtioBlockSchedulingTests : IDisposable
     }
 
     [Fact]
+    public void What_waits_for_a_thread_of_the_disk_is_time_in_the_kernel_and_not_in_the_queue()
+    {
+        _io.Configure(DiskIoSettings.Default);
+        _image.Gate.Reset();
+        for (int i = 0; i < 5; i++)
+        {
+            Submit(In, (ulong)i);
+        }
+
+        try
+        {
+            MockVirtioDriver.WaitFor(() => _image.Entered == 2);
+        }
+        finally
+        {
+            _image.Gate.Set();
+        }
+
+        for (int i = 0; i < 5; i++)
+        {
+            _driver.Collect(0);
+        }
+
+        DiskIoStatistics done = _io.Statistics;
+        Assert.Equal((5, 0, true), (done.Reads, done.QueueTime, done.KernelTime > 0));
+        Assert.Equal(done.ReadTime, done.KernelTime + done.DeviceTime);
+    }
+
+    [Fact]
     public void What_is_refused_asks_nothing_of_the_datastore()
     {
         Submit(In, 1 << 20);

@@ -19,7 +19,7 @@ public sealed class MClockScenarioTests
     {
         var random = new Random(seed);
         int disks = random.Next(100, 400);
-        var device = new SimulatedDevice(random.Next(8, 65), random.Next(50_000, 500_000));
+        var device = new SimulatedDevice(random.Next(16, 65), random.Next(400_000, 1_500_000));
         double capacity = device.Capacity;
         var run = new StorageSimulation(device, new() { QueueDepth = device.Servers }, seed);
         for (int i = 0; i < disks; i++)

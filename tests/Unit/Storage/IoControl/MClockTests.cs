@@ -25,7 +25,7 @@ public sealed class MClockTests
         run.AddBusyDisk(Shares(low), 32);
         run.AddBusyDisk(Shares(high), 32);
         run.RunUntil(Second);
-        double[] rates = run.Measure(100 * Second);
+        double[] rates = run.Measure(40 * Second);
         Near((double)high / low, rates[1] / rates[0], 0.05);
         Near(Device.Capacity, rates.Sum(), 0.02);
     }
@@ -133,7 +133,7 @@ public sealed class MClockTests
         var run = new StorageSimulation(Device, Depth8);
         run.AddBusyDisk(new DiskIoSettings { ReservationIops = 4000 }.WithShares(null, 100), 32);
         var crowd = run.AddBusyDisk(Shares(100_000), 32);
-        run.RunUntil(100 * Second);
+        run.RunUntil(20 * Second);
         crowd.Configure(Shares(100));
         Near(0.5, run.Measure(Second)[0] / Device.Capacity, 0.05);
     }

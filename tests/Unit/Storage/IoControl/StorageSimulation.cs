@@ -120,7 +120,7 @@ internal sealed class StorageSimulation
     {
         while (Policy.Next(Now) is Request request)
         {
-            request.Disk.LongestWait = Math.Max(request.Disk.LongestWait, Now - request.ArrivedAt);
+            request.Disk.LongestWait = Math.Max(request.Disk.LongestWait, Now - request.QueuedAt);
             request.GrantedAt = Now;
             _atDevice.Enqueue(request);
         }
@@ -151,7 +151,7 @@ internal sealed class StorageSimulation
         disk.Served += request.Cost;
         disk.Completed++;
         disk.UnderWay--;
-        disk.LatencySum += Now - request.ArrivedAt;
+        disk.LatencySum += Now - request.QueuedAt;
         disk.Return(request);
         if (disk.UnderWay < disk.Depth)
         {
