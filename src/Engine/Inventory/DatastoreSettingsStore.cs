@@ -8,6 +8,8 @@ namespace Hypervisor.Engine.Inventory;
 /// <summary>The settings of datastores in a host folder, in one file that is replaced atomically.</summary>
 internal sealed class DatastoreSettingsStore(HostFolder folder)
 {
+    private volatile Tuple<byte[], Dictionary<string, DatastoreIoSettings>>? _known;
+
     /// <summary>All datastores that something was said of, by name.</summary>
     /// <exception cref="MachineException">The file is none that this version reads.</exception>
     public IReadOnlyDictionary<string, DatastoreIoSettings> Read()
@@ -22,7 +24,15 @@ internal sealed class DatastoreSettingsStore(HostFolder folder)
             return new Dictionary<string, DatastoreIoSettings>(DatastoreName.Comparer);
         }
 
-        return Parse(content);
+        // Read every second while machines run, and hardly ever changed.
+        if (_known is { } known && content.AsSpan().SequenceEqual(known.Item1))
+        {
+            return known.Item2;
+        }
+
+        Dictionary<string, DatastoreIoSettings> settings = Parse(content);
+        _known = Tuple.Create(content, settings);
+        return settings;
     }
 
     /// <summary>The settings of one datastore.</summary>

@@ -4,7 +4,8 @@ using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Engine.Inventory;
 
-// Storage I/O control: what disks and datastores are set to. Changes act at once on what runs here.
+// Storage I/O control: what disks and datastores are set to. Changes act at once on what runs here, and within a second on what runs in
+// other processes: each looks at the folder.
 public sealed partial class HypervisorHost
 {
     /// <summary>The disks of a machine and what they may claim of their datastores.</summary>
@@ -30,7 +31,7 @@ public sealed partial class HypervisorHost
     }
 
     /// <summary>
-    /// Changes what disks of a machine may claim. A machine that runs here follows at once. The task's result is an array of
+    /// Changes what disks of a machine may claim. A machine that runs follows at once. The task's result is an array of
     /// <see cref="DiskIoControl"/>, one for each disk asked for.
     /// </summary>
     /// <param name="target">The machine, on or off.</param>
@@ -59,11 +60,6 @@ public sealed partial class HypervisorHost
         {
             VirtualMachineConfiguration present = Get(target.Id, target.Name);
             int[] indexes = FindDisks(present, disks);
-            if (!_running.ContainsKey(present.Id) && MachineHold.WhoHolds(Folder, present.Id) is { } holder)
-            {
-                throw new PowerStateException($"'{present.Name}' is run by {holder}. Only that process can do this.");
-            }
-
             HardDiskConfiguration[] configured = [.. present.Disks];
             var different = new List<int>();
             foreach (int index in indexes)
@@ -82,11 +78,11 @@ public sealed partial class HypervisorHost
             if (different.Count > 0)
             {
                 _store.Write(now);
-                Apply(now, different);
             }
 
             return (now, different, indexes);
         });
+        FollowIoControl();
         foreach (int index in changed)
         {
             Record("VmReconfiguredEvent", MachineEventSeverity.Info, machine,
@@ -121,25 +117,60 @@ public sealed partial class HypervisorHost
 
             return (old, changed);
         });
-        DatastoreIo? running = Services.StorageIo.Find(name);
-        if (running is not null && running.Settings != after)
-        {
-            running.Configure(after);
-        }
-
+        FollowIoControl();
         if (before != after)
         {
             Events.Append("DatastoreIORMReconfiguredEvent", MachineEventSeverity.Info, $"Reconfigured storage I/O control on datastore {name}: {Describe(after)}");
         }
 
-        return new DatastoreIoControl(name, after, running);
+        return new DatastoreIoControl(name, after, Services.StorageIo.Find(name));
     }
 
-    private void Apply(VirtualMachineConfiguration machine, List<int> disks)
+    /// <summary>Brings what runs here up to date with the folder, which other processes may have changed too.</summary>
+    internal void FollowIoControl()
     {
-        foreach (int index in disks)
+        try
         {
-            Services.StorageIo.Find(machine.Id, index)?.Configure(machine.Disks[index].IoControl ?? DiskIoSettings.Default);
+            lock (_applyLock)
+            {
+                IReadOnlyList<DatastoreIo> datastores = Services.StorageIo.Datastores;
+                if (datastores.Count == 0)
+                {
+                    return;
+                }
+
+                IReadOnlyDictionary<string, DatastoreIoSettings> settings = _datastoreSettings.Read();
+                foreach (DatastoreIo datastore in datastores)
+                {
+                    DatastoreIoSettings wanted = settings.GetValueOrDefault(datastore.Name, DatastoreIoSettings.Default);
+                    if (datastore.Settings != wanted)
+                    {
+                        datastore.Configure(wanted);
+                    }
+
+                    foreach (DiskIo disk in datastore.Disks)
+                    {
+                        Follow(disk);
+                    }
+                }
+            }
+        }
+        catch (Exception exception) when (exception is MachineException or IOException or UnauthorizedAccessException)
+        {
+            // A file that somebody else broke: what runs goes on as it was, and commands say what is wrong.
+            System.Diagnostics.Trace.TraceWarning($"Storage I/O control of '{Folder.Root}' could not be followed: {exception.Message}");
+        }
+    }
+
+    private void Follow(DiskIo disk)
+    {
+        if (_store.Find(disk.Identity.MachineId) is { } machine && disk.Identity.Index < machine.Disks.Count)
+        {
+            DiskIoSettings wanted = machine.Disks[disk.Identity.Index].IoControl ?? DiskIoSettings.Default;
+            if (disk.Settings != wanted)
+            {
+                disk.Configure(wanted);
+            }
         }
     }
 

@@ -35,7 +35,11 @@ public sealed partial class HypervisorHost : IDisposable
         _datastoreSettings = new DatastoreSettingsStore(folder);
         services.StorageIo.SettingsOf = _datastoreSettings.Find;
         _resources = new ResourceStore(folder);
-        _resourceWatch = new Timer(_ => FollowResources());
+        _resourceWatch = new Timer(_ =>
+        {
+            FollowIoControl();
+            FollowResources();
+        });
     }
 
     /// <summary>The folder that holds its state.</summary>

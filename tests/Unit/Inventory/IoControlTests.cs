@@ -83,12 +83,24 @@ public sealed class IoControlTests : IDisposable
     }
 
     [Fact]
-    public void A_machine_that_another_process_runs_is_left_alone()
+    public void A_machine_that_another_process_runs_follows_when_that_looks_at_the_folder()
     {
         VirtualMachine machine = WithDisks("a", "one.img");
         using var other = _temporary.OpenAnother();
         other.PowerOn(other.FindMachine(machine.Id)!).Wait();
-        Assert.Contains("is run by process", Assert.Throws<PowerStateException>(() => Set(machine, static old => old with { LimitIops = 70 })).Message, StringComparison.Ordinal);
+        using DiskIo disk = other.Services.StorageIo.Attach(new DiskIdentity(machine.Id, "a", 0, machine.DiskPath[0]), DiskIoSettings.Default);
+        Set(machine, static old => old with { LimitIops = 70 });
+        Host.ConfigureDatastoreIo(Datastore, static old => old with { QueueDepth = 9 }).Wait();
+        other.FollowIoControl();
+        Assert.Equal((70, 9), (disk.Settings.LimitIops, disk.Datastore.QueueDepth));
+
+        // A file that cannot be read leaves everything as it is.
+        File.WriteAllText(Path.Combine(_temporary.Folder, "datastores.json"), "nonsense");
+        other.FollowIoControl();
+        Assert.Equal(9, disk.Datastore.QueueDepth);
+        File.Delete(Path.Combine(_temporary.Folder, "datastores.json"));
+        other.FollowIoControl();
+        Assert.Equal(64, disk.Datastore.QueueDepth);
     }
 
     [Fact]
