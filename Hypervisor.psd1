@@ -11,6 +11,7 @@
     FormatsToProcess       = @('Hypervisor.Format.ps1xml')
     CmdletsToExport        = @(
         'Enter-VMConsole'
+        'Get-EsxTop'
         'Get-IoControl'
         'Get-ResourcePool'
         'Get-Task'

@@ -2,10 +2,10 @@ BeforeAll {
     $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
     Import-Module $module -Force
     $commands = @(
-        'Enter-VMConsole', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost',
-        'Get-VMResource', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM', 'Restart-VM',
-        'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost', 'Set-VMResource',
-        'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
+        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM',
+        'Get-VMHost', 'Get-VMResource', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
+        'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
+        'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
 }
 
 Describe 'The module' {
@@ -39,10 +39,10 @@ Import-Module '$module'
     }
 
     It 'has help with a synopsis, described parameters and examples for <_>' -ForEach @(
-        'Enter-VMConsole', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM', 'Get-VMHost',
-        'Get-VMResource', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM', 'Restart-VM',
-        'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost', 'Set-VMResource',
-        'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
+        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM',
+        'Get-VMHost', 'Get-VMResource', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
+        'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
+        'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
         $help = Get-Help $_ -Full
         $help.Synopsis | Should -Not -BeNullOrEmpty
         $help.Synopsis | Should -Not -Match "^\s*$_"

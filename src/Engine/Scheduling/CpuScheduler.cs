@@ -9,6 +9,9 @@ namespace Hypervisor.Engine.Scheduling;
 /// </summary>
 internal sealed class CpuScheduler : IDisposable
 {
+    // More than a machine can have processors: worlds are numbered within their group.
+    private const int IdsPerGroup = 100;
+
     private readonly Lock _lock = new();
     private readonly SchedulingPolicy _policy;
     private readonly Dictionary<Guid, MachineSchedule> _machines = [];
@@ -17,6 +20,7 @@ internal sealed class CpuScheduler : IDisposable
     private Thread? _clock;
     private long _clockDue = long.MaxValue;
     private bool _limits;
+    private int _nextGroup = IdsPerGroup;
     private volatile bool _ended;
 
     public CpuScheduler(HostTopology topology, SchedulingOptions? options = null) => _policy = new SchedulingPolicy(topology, options);
@@ -38,7 +42,8 @@ internal sealed class CpuScheduler : IDisposable
             long now = Now;
             SchedulingMachine machine = _policy.AddMachine(PoolOf(plan.Pool), name, processors, plan.Cpu, now);
             Apply(machine, plan, now);
-            var schedule = new MachineSchedule(this, id, machine);
+            var schedule = new MachineSchedule(this, id, machine) { GroupId = _nextGroup };
+            _nextGroup += IdsPerGroup;
             _machines[id] = schedule;
             EnsureClock();
             return schedule;
@@ -126,7 +131,7 @@ internal sealed class CpuScheduler : IDisposable
                     WorldTimes times = world.TimesAt(now);
                     long used = (world.Tag as WorldPermit)?.UsedTime ?? -1;
                     samples.Add(new WorldSample(
-                        schedule.Id, machine.Name, world.Index, now, now - world.Created, times, used < 0 ? times.Run : used, world.State, machine.HomeNode, machine.HomeMigrations, machine.LargestSkew));
+                        schedule.Id, schedule.GroupId, machine.Name, world.Index, now, now - world.Created, times, used < 0 ? times.Run : used, world.State, machine.HomeNode, machine.HomeMigrations, machine.LargestSkew));
                 }
             }
 
@@ -345,6 +350,7 @@ internal sealed class CpuScheduler : IDisposable
 
 /// <summary>What a world has done since it was made.</summary>
 /// <param name="MachineId">Its machine.</param>
+/// <param name="GroupId">Number of the machine in the scheduler.</param>
 /// <param name="MachineName">Name of that.</param>
 /// <param name="Index">Index of the virtual processor.</param>
 /// <param name="Time">When this was looked at, ns of the scheduler's clock.</param>
@@ -356,4 +362,4 @@ internal sealed class CpuScheduler : IDisposable
 /// <param name="HomeMigrations">Times that was changed.</param>
 /// <param name="LargestSkew">Most that a processor of its machine was ahead of a waiting sibling, ns.</param>
 internal sealed record WorldSample(
-    Guid MachineId, string MachineName, int Index, long Time, long Age, WorldTimes Times, long Used, WorldState State, int HomeNode, int HomeMigrations, long LargestSkew);
+    Guid MachineId, int GroupId, string MachineName, int Index, long Time, long Age, WorldTimes Times, long Used, WorldState State, int HomeNode, int HomeMigrations, long LargestSkew);

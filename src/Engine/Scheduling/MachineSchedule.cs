@@ -16,6 +16,9 @@ internal sealed class MachineSchedule : IDisposable
     /// <summary>Identity of the machine.</summary>
     public Guid Id { get; }
 
+    /// <summary>Number of the machine, as esxtop has one for each group of worlds.</summary>
+    public int GroupId { get; init; }
+
     internal SchedulingMachine Machine { get; }
 
     /// <summary>When it was made, ns of the scheduler's clock.</summary>

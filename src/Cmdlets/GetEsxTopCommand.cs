@@ -1,0 +1,123 @@
+using System.Management.Automation;
+using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Monitoring;
+
+namespace Hypervisor.Cmdlets;
+
+/// <summary>Get-EsxTop: what the machines of this process do with the host, as rates over an interval. Machines that another process runs are seen there.</summary>
+/// <example>
+/// <code>Get-EsxTop</code>
+/// The CPU panel over two seconds, a line for each machine.
+/// </example>
+/// <example>
+/// <code>Get-EsxTop -Expand -Delay 5 -Iterations 12 | Where-Object PctReady -gt 10</code>
+/// Virtual processors that waited for a physical one, for a minute.
+/// </example>
+/// <example>
+/// <code>Get-EsxTop -Batch -Delay 5 -Iterations 60 > esxtop.csv</code>
+/// Five minutes for programs that read esxtop's batch mode or Windows' performance monitor.
+/// </example>
+/// <example>
+/// <code>Get-EsxTop -Raw</code>
+/// The counters themselves, which only grow.
+/// </example>
+[Cmdlet(VerbsCommon.Get, "EsxTop", DefaultParameterSetName = Rates)]
+[OutputType(typeof(EsxTopCpu), ParameterSetName = [Rates])]
+[OutputType(typeof(EsxTopCpuCounters), ParameterSetName = [Counters])]
+[OutputType(typeof(string), ParameterSetName = [Csv])]
+public sealed class GetEsxTopCommand : HypervisorCmdlet
+{
+    private const string Rates = "Rates", Counters = "Raw", Csv = "Batch";
+    private const double DefaultDelay = 2, LeastDelay = 0.1, MostDelay = 86_400;
+
+    /// <summary>Panel: Cpu.</summary>
+    [Parameter(Position = 0)]
+    [ValidateNotNullOrEmpty]
+    public string Panel { get; set; } = "Cpu";
+
+    /// <summary>Seconds between two snapshots, 0.1 or more; 2 when not given.</summary>
+    [Parameter]
+    public double Delay { get; set; } = DefaultDelay;
+
+    /// <summary>How often; once when not given.</summary>
+    [Parameter]
+    [ValidateRange(1, int.MaxValue)]
+    public int Iterations { get; set; } = 1;
+
+    /// <summary>A line for each virtual processor, not for each machine.</summary>
+    [Parameter(ParameterSetName = Rates)]
+    public SwitchParameter Expand { get; set; }
+
+    /// <summary>Gives the counters as they are, without waiting for an interval.</summary>
+    [Parameter(Mandatory = true, ParameterSetName = Counters)]
+    public SwitchParameter Raw { get; set; }
+
+    /// <summary>Writes lines of CSV as esxtop does in batch mode: the columns of perfmon, all panels.</summary>
+    [Parameter(Mandatory = true, ParameterSetName = Csv)]
+    public SwitchParameter Batch { get; set; }
+
+    private protected override void Process()
+    {
+        if (!(Delay is >= LeastDelay and <= MostDelay))
+        {
+            throw new InvalidConfigurationException($"A delay of {Delay} seconds: it can be {LeastDelay} to {MostDelay}.");
+        }
+
+        if (IsOn(Batch))
+        {
+            WriteBatch();
+            return;
+        }
+
+        EsxTopPanel panel = EsxTopPanels.Find(VIHost, Panel);
+        IReadOnlyList<IEsxTopCounters> before = panel.Take();
+        for (int i = 0; i < Iterations; i++)
+        {
+            if (IsOn(Raw))
+            {
+                EmitAll(i == 0 ? before : panel.Take());
+                if (i + 1 < Iterations)
+                {
+                    Wait();
+                }
+
+                continue;
+            }
+
+            Wait();
+            IReadOnlyList<IEsxTopCounters> after = panel.Take();
+            EmitAll(panel.Compare(before, after, IsOn(Expand)));
+            before = after;
+        }
+    }
+
+    private void WriteBatch()
+    {
+        IReadOnlyList<EsxTopPanel> panels = EsxTopPanels.Of(VIHost);
+        var csv = new PerfmonCsv(Environment.MachineName);
+        IReadOnlyList<IEsxTopCounters>[] before = [.. panels.Select(static panel => panel.Take())];
+        for (int i = 0; i < Iterations; i++)
+        {
+            Wait();
+            IReadOnlyList<IEsxTopCounters>[] after = [.. panels.Select(static panel => panel.Take())];
+            EmitAll(csv.Lines(DateTime.UtcNow, panels.SelectMany((panel, index) => panel.Batch(before[index], after[index]))));
+            before = after;
+        }
+    }
+
+    private void EmitAll(IEnumerable<object> values)
+    {
+        foreach (object value in values)
+        {
+            Emit(value);
+        }
+    }
+
+    private void Wait()
+    {
+        if (UserStop.WaitHandle.WaitOne(TimeSpan.FromSeconds(Delay)))
+        {
+            throw new OperationCanceledException(UserStop);
+        }
+    }
+}

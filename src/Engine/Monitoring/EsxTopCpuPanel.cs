@@ -1,0 +1,137 @@
+using Hypervisor.Engine.Scheduling;
+
+namespace Hypervisor.Engine.Monitoring;
+
+/// <summary>The CPU panel: the worlds of the machines that run in this process.</summary>
+internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
+{
+    private const long NanosecondsPerMicrosecond = 1000;
+
+    /// <inheritdoc/>
+    public override string Name => "Cpu";
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<IEsxTopCounters> Take() => scheduler is null ? [] : [.. scheduler.Sample().Select(CountersOf)];
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<IEsxTopRow> Compare(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after, bool expand)
+    {
+        IEnumerable<Interval> intervals = Intervals(before, after);
+        return expand
+            ? [.. intervals.Select(static interval => interval.Row())]
+            : [.. intervals.GroupBy(static interval => interval.After.GroupId).Select(static group => Sum([.. group]))];
+    }
+
+    /// <inheritdoc/>
+    public override IEnumerable<EsxTopValue> Batch(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after)
+    {
+        Interval[] intervals = [.. Intervals(before, after)];
+        EsxTopCpu[] groups = [.. intervals.GroupBy(static interval => interval.After.GroupId).Select(static group => Sum([.. group]))];
+        if (scheduler is not null)
+        {
+            yield return new EsxTopValue("Physical Cpu(_Total)", "% Util Time", groups.Sum(static group => group.PctRun) / scheduler.Topology.Count);
+        }
+
+        foreach (EsxTopCpu group in groups)
+        {
+            string instance = $"Group Cpu({group.Id}:{PerfmonCsv.Instance(group.Name)})";
+            yield return new EsxTopValue(instance, "Members", group.NumWorlds);
+            foreach (EsxTopValue value in Values(instance, group))
+            {
+                yield return value;
+            }
+        }
+
+        foreach (Interval interval in intervals)
+        {
+            EsxTopCpuCounters world = interval.After;
+            string name = PerfmonCsv.Instance(world.Name);
+            foreach (EsxTopValue value in Values($"Vcpu({world.GroupId}:{name}:{world.WorldId}:{PerfmonCsv.Instance(world.WorldName)})", interval.Row()))
+            {
+                yield return value;
+            }
+        }
+    }
+
+    private static EsxTopCpuCounters CountersOf(WorldSample sample)
+    {
+        WorldTimes times = sample.Times;
+
+        // Wait is what is left of the whole, so that rounding does not make the sum wrong.
+        long up = sample.Age / NanosecondsPerMicrosecond, run = times.Run / NanosecondsPerMicrosecond,
+            ready = times.Ready / NanosecondsPerMicrosecond, coStop = times.CoStop / NanosecondsPerMicrosecond;
+        return new EsxTopCpuCounters
+        {
+            Name = sample.MachineName,
+            GroupId = sample.GroupId,
+            WorldId = sample.GroupId + sample.Index + 1,
+            WorldName = $"vmx-vcpu-{sample.Index}:{sample.MachineName}",
+            VMId = sample.MachineId,
+            UpTimeInUsec = up,
+            UsedTimeInUsec = sample.Used / NanosecondsPerMicrosecond,
+            RunTimeInUsec = run,
+            ReadyTimeInUsec = ready,
+            CoStopTimeInUsec = coStop,
+            WaitTimeInUsec = up - run - ready - coStop,
+            IdleTimeInUsec = times.Idle / NanosecondsPerMicrosecond,
+            MaxLimitedTimeInUsec = times.Limited / NanosecondsPerMicrosecond,
+            Dispatches = times.Dispatches,
+            Migrations = times.Migrations,
+            HomeNode = sample.HomeNode,
+            LargestSkewInUsec = sample.LargestSkew / NanosecondsPerMicrosecond,
+        };
+    }
+
+    private static IEnumerable<Interval> Intervals(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after)
+    {
+        var earlier = before.OfType<EsxTopCpuCounters>().ToDictionary(static counters => counters.WorldId);
+        return after.OfType<EsxTopCpuCounters>()
+            .Select(now => new Interval(earlier.GetValueOrDefault(now.WorldId), now))
+            .Where(static interval => interval.Time > 0);
+    }
+
+    private static EsxTopCpu Sum(Interval[] worlds)
+    {
+        EsxTopCpu[] rows = [.. worlds.Select(static world => world.Row())];
+        EsxTopCpuCounters first = worlds[0].After;
+        return new EsxTopCpu(
+            first, first.Name, first.GroupId, rows.Length, rows.Sum(static row => row.PctUsed), rows.Sum(static row => row.PctRun), rows.Sum(static row => row.PctReady),
+            rows.Sum(static row => row.PctCoStop), rows.Sum(static row => row.PctWait), rows.Sum(static row => row.PctIdle), rows.Sum(static row => row.PctMaxLimited));
+    }
+
+    private static IEnumerable<EsxTopValue> Values(string instance, EsxTopCpu row)
+    {
+        yield return new EsxTopValue(instance, "% Used", row.PctUsed);
+        yield return new EsxTopValue(instance, "% Run", row.PctRun);
+        yield return new EsxTopValue(instance, "% System", row.PctSys);
+        yield return new EsxTopValue(instance, "% Wait", row.PctWait);
+        yield return new EsxTopValue(instance, "% VmWait", row.PctVMWait);
+        yield return new EsxTopValue(instance, "% Ready", row.PctReady);
+        yield return new EsxTopValue(instance, "% Idle", row.PctIdle);
+        yield return new EsxTopValue(instance, "% Overlap", row.PctOverlap);
+        yield return new EsxTopValue(instance, "% CoStop", row.PctCoStop);
+        yield return new EsxTopValue(instance, "% Max Limited", row.PctMaxLimited);
+        yield return new EsxTopValue(instance, "% Swap Wait", row.PctSwapWait);
+    }
+
+    private sealed record Interval(EsxTopCpuCounters? Before, EsxTopCpuCounters After)
+    {
+        public long Time => After.UpTimeInUsec - (Before?.UpTimeInUsec ?? 0);
+
+        public EsxTopCpu Row() => new(
+            After,
+            After.WorldName,
+            After.WorldId,
+            1,
+            Percent(static counters => counters.UsedTimeInUsec),
+            Percent(static counters => counters.RunTimeInUsec),
+            Percent(static counters => counters.ReadyTimeInUsec),
+            Percent(static counters => counters.CoStopTimeInUsec),
+            Percent(static counters => counters.WaitTimeInUsec),
+            Percent(static counters => counters.IdleTimeInUsec),
+            Percent(static counters => counters.MaxLimitedTimeInUsec));
+
+        private double Percent(Func<EsxTopCpuCounters, long> counter) =>
+            Math.Round(100.0 * (counter(After) - (Before is null ? 0 : counter(Before))) / Time, 2);
+    }
+}

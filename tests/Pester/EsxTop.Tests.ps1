@@ -1,0 +1,59 @@
+Describe 'EsxTop' {
+    BeforeAll {
+        . (Join-Path $PSScriptRoot 'TestGuest.ps1')
+        $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
+        Import-Module $module -Force
+        $home0 = $env:HYPERVISOR_HOME
+        $env:HYPERVISOR_HOME = Join-Path $TestDrive ([guid]::NewGuid())
+        $kernel = Join-Path $TestDrive 'guest.bin'
+        New-TestGuest $kernel
+        $null = New-VM web -MemoryMB 16 -NumCpu 2 -KernelPath $kernel -Backend Software | Start-VM | Wait-VMConsoleText -Text '42 bottles' -TimeoutSeconds 30
+    }
+
+    AfterAll {
+        Get-VM | Where-Object PowerState -EQ PoweredOn | Stop-VM -Kill -Confirm:$false | Out-Null
+        $env:HYPERVISOR_HOME = $home0
+    }
+
+    It 'gives rates that sum to a hundred for each virtual processor' {
+        $rows = Get-EsxTop -Expand -Delay 0.5
+        $rows.Count | Should -Be 2
+        foreach ($row in $rows) {
+            $row.PctRun + $row.PctReady + $row.PctCoStop + $row.PctWait | Should -BeGreaterThan 99
+            $row.PctRun + $row.PctReady + $row.PctCoStop + $row.PctWait | Should -BeLessThan 101
+        }
+        $rows[0].PctRun + $rows[0].PctReady | Should -BeGreaterThan 50
+        $rows[1].PctIdle | Should -BeGreaterThan 50
+        (Get-EsxTop -Delay 0.2 -Iterations 2).NumWorlds | Should -Be 2, 2
+    }
+
+    It 'gives the counters themselves' {
+        $raw = Get-EsxTop -Raw
+        $raw.WorldName | Should -Be 'vmx-vcpu-0:web', 'vmx-vcpu-1:web'
+        $raw[0].RunTimeInUsec | Should -BeGreaterThan 0
+    }
+
+    It 'writes CSV that reads as perfmon''s' {
+        $lines = Get-EsxTop -Batch -Delay 0.2 -Iterations 3
+        $lines.Count | Should -Be 4
+        $rows = $lines | ConvertFrom-Csv
+        $names = $rows[0].PSObject.Properties.Name
+        $names[0] | Should -Be '(PDH-CSV 4.0) (UTC)(0)'
+        $used = $names | Where-Object { $_ -like '*\Group Cpu(*:web)\% Run' }
+        $used | Should -Not -BeNullOrEmpty
+        [double]$rows[2].$used | Should -BeGreaterThan 0
+        { [datetime]::ParseExact($rows[1].($names[0]), 'MM/dd/yyyy HH:mm:ss', [cultureinfo]::InvariantCulture) } | Should -Not -Throw
+    }
+
+    It 'holds a limit and shows it' {
+        $null = Set-VMResource web -CpuLimitMhz ([math]::Floor((Get-VMHost).CpuTotalMhz / (Get-VMHost).NumCpuUsable / 4))
+        $row = Get-EsxTop -Delay 2
+        $row.PctRun | Should -BeLessThan 35
+        $row.PctMaxLimited | Should -BeGreaterThan 10
+    }
+
+    It 'refuses what it has not' {
+        { Get-EsxTop Coffee -ErrorAction Stop } | Should -Throw '*there are Cpu*'
+        { Get-EsxTop -Delay 0 -ErrorAction Stop } | Should -Throw '*0.1 to*'
+    }
+}
