@@ -15,8 +15,9 @@ internal sealed unsafe class ProtectedMachine : IDisposable
     public const ulong Second = 0x14_0000, User = 0x13_0000;
     private const ulong Handlers = 0x12_0000, HandlerBytes = 16;
 
-    public ProtectedMachine()
+    public ProtectedMachine(int level = 0)
     {
+        Fixture = new ProcessorFixture(32, level);
         Write(Gdt + KernelCode, 0x00CF_9B00_0000_FFFF);
         Write(Gdt + KernelData, 0x00CF_9300_0000_FFFF);
         Write(Gdt + (UserCode & ~7u), 0x00CF_FB00_0000_FFFF);
@@ -39,7 +40,7 @@ internal sealed unsafe class ProtectedMachine : IDisposable
         }
     }
 
-    public ProcessorFixture Fixture { get; } = new(32);
+    public ProcessorFixture Fixture { get; }
 
     public X86Processor Cpu => Fixture.Cpu;
 

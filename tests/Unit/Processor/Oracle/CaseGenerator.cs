@@ -44,6 +44,22 @@ internal sealed partial class CaseGenerator
     /// <param name="first">The instruction to begin with, or null.</param>
     public OracleCase Make(Code? first) => Make(first, _random.Next(3) != 0 ? 1 : _random.Next(2, MaximumLength + 1));
 
+    /// <summary>Makes a case of bytes that name no memory.</summary>
+    public OracleCase MakeRaw(byte[] code, in Instruction instruction)
+    {
+        Pin(Register.RSP, OracleLayout.Data + 0x1000);
+        _masksAll = instruction.Mnemonic == Mnemonic.Vcvtps2ph;
+        _code.AddRange(code);
+        return new OracleCase
+        {
+            Code = [.. _code],
+            Data = MakeData(),
+            Initial = MakeState(),
+            UndefinedFlags = ToRflags(instruction.RflagsUndefined),
+            EverUndefinedFlags = ToRflags(instruction.RflagsUndefined),
+        };
+    }
+
     private OracleCase Make(Code? first, int wanted)
     {
         Pin(Register.RSP, OracleLayout.Data + 0x1000 + (8 * (ulong)_random.Next(-16, 16)));

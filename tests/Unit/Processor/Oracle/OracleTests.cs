@@ -128,7 +128,7 @@ public sealed class OracleTests
             + $"{string.Join(", ", failing.Select(pair => $"{pair.Key} {pair.Value}"))}\n{string.Join('\n', failures)}");
     }
 
-    private static int Setting(string name, int otherwise) =>
+    internal static int Setting(string name, int otherwise) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), CultureInfo.InvariantCulture, out int value) ? value : otherwise;
 
     private static void RunTransfers(bool translated)
