@@ -98,7 +98,13 @@ internal static partial class SoftFloat
                     return FloatValue.FiniteOf(negative, exponent, high);
                 }
 
-                context.Flags |= FloatExceptions.Inexact;
+                // Only FSCALE, whose result is an inexact infinity, and conversions between formats get here, which deliver nothing and
+                // are inexact as their significands are.
+                if (format.Precision == 64)
+                {
+                    context.Flags |= FloatExceptions.Inexact;
+                }
+
                 context.RoundedUp = true;
                 return FloatValue.InfinityOf(negative);
             }

@@ -9,6 +9,10 @@ internal sealed partial class CaseGenerator
     private static readonly AssemblerRegister64[] General =
         [rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15];
 
+    /// <summary>The instructions that <see cref="MakeTransfer"/> takes.</summary>
+    public static Code[] TransferInstructions { get; } =
+        [Code.Call_rel32_64, Code.Call_rm64, Code.Retnq, Code.Retnq_imm16, Code.Jmp_rel8_64, Code.Jmp_rm64, Code.Popfq, Code.Popfw];
+
     /// <summary>Makes one case of a call and return, an indirect jump, or flags taken from the stack.</summary>
     public OracleCase MakeTransfer()
     {

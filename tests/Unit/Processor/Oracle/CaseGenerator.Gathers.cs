@@ -7,6 +7,7 @@ namespace Hypervisor.Tests.Unit.Processor.Oracle;
 internal sealed partial class CaseGenerator
 {
     private const int GatherReach = 32;
+    private const int StrayFrom = 0x1_0000, StrayTo = 0x1C_0000;
 
     // The index register's contents are chosen: elements in the scratch memory, now and then one that is not.
     private bool TryGather(ref Instruction instruction, int at, OpCodeOperandKind kind)
@@ -38,7 +39,10 @@ internal sealed partial class CaseGenerator
         bool strays = _random.Next(4) == 0;
         for (int element = 0; element < (quads ? 4 : 8); element++)
         {
-            int index = strays && _random.Next(4) == 0 ? _random.Next(-0x8_0000, 0x8_0000) : _random.Next(-GatherReach, GatherReach);
+            // Below the scratch memory lie, natively, the stubs; above it nothing.
+            int index = strays && _random.Next(4) == 0
+                ? _random.Next(StrayFrom, StrayTo) / scale
+                : _random.Next(-GatherReach, GatherReach);
             if (quads)
             {
                 BinaryPrimitives.WriteInt64LittleEndian(indices.AsSpan(8 * element), index);

@@ -197,8 +197,8 @@ internal sealed partial class CaseGenerator
                 }
 
                 break;
-            case Mnemonic.Vcvtps2ph when instruction.Op1Register.IsYMM():
-                // Whether the upper half still reports after an unmasked exception in the lower differs between makers.
+            case Mnemonic.Vcvtps2ph:
+                // Whether other elements still report after an unmasked exception in one differs between makers.
                 _masksAll = true;
                 break;
             case Mnemonic.Cvtpi2ps when memory:

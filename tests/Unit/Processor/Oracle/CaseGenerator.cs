@@ -40,6 +40,9 @@ internal sealed partial class CaseGenerator
     /// <summary>Makes a case of one instruction.</summary>
     public OracleCase MakeSingle(Code code) => Make(code, 1);
 
+    /// <summary>An instruction can be made, in one attempt.</summary>
+    public bool CanMake(Code code) => TryAppend(code);
+
     /// <summary>Makes one case.</summary>
     /// <param name="first">The instruction to begin with, or null.</param>
     public OracleCase Make(Code? first) => Make(first, _random.Next(3) != 0 ? 1 : _random.Next(2, MaximumLength + 1));

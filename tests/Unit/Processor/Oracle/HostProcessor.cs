@@ -18,7 +18,8 @@ internal static class HostProcessor
     public static bool HasAvx { get; } = Avx.IsSupported;
 
     /// <summary>The host executes an instruction, as far as its features say.</summary>
-    public static bool Executes(Code code) => Array.TrueForAll(code.CpuidFeatures(), Has);
+    public static bool Executes(Code code) =>
+        Array.TrueForAll(code.CpuidFeatures(), Has) && (code != Code.Fstpnce_sti || ComparesUnmaskedX87);
 
     private static bool Has(CpuidFeature feature) => feature switch
     {
@@ -32,6 +33,8 @@ internal static class HostProcessor
         CpuidFeature.AES => Aes.IsSupported,
         CpuidFeature.PCLMULQDQ => Pclmulqdq.IsSupported,
         CpuidFeature.SHA => X86Base.IsSupported && X86Base.CpuId(0, 0).Eax >= 7 && (X86Base.CpuId(7, 0).Ebx & (1 << 29)) != 0,
+        CpuidFeature.CLFLUSHOPT => X86Base.IsSupported && X86Base.CpuId(0, 0).Eax >= 7 && (X86Base.CpuId(7, 0).Ebx & (1 << 23)) != 0,
+        CpuidFeature.CLWB => X86Base.IsSupported && X86Base.CpuId(0, 0).Eax >= 7 && (X86Base.CpuId(7, 0).Ebx & (1 << 24)) != 0,
         CpuidFeature.ADX => X86Base.IsSupported && X86Base.CpuId(0, 0).Eax >= 7 && (X86Base.CpuId(7, 0).Ebx & (1 << 19)) != 0,
         _ => true,
     };

@@ -6,32 +6,34 @@ namespace Hypervisor.Tests.Unit.Processor.Oracle;
 /// <summary>Which instructions can be put under test by building them blindly from their operand kinds.</summary>
 internal static class InstructionSets
 {
-    private static readonly HashSet<Mnemonic> Excluded =
-    [
-        // Leave the block, the privilege level or the segments; see CaseGenerator's templates for near branches.
-        Mnemonic.Call, Mnemonic.Ret, Mnemonic.Retf, Mnemonic.Iret, Mnemonic.Iretd, Mnemonic.Iretq, Mnemonic.Jmp, Mnemonic.Int,
-        Mnemonic.Syscall, Mnemonic.Sysenter, Mnemonic.Sysret, Mnemonic.Sysexit, Mnemonic.Lss, Mnemonic.Lfs, Mnemonic.Lgs,
-        Mnemonic.Sysretq, Mnemonic.Sysexitq, Mnemonic.Int1,
+    // Why instructions that user mode has are not put under test.
+    private static readonly Dictionary<Mnemonic, string> Excluded = Reasons(
+        // See CaseGenerator's templates for near branches.
+        ("far transfers, interrupts, system calls", [Mnemonic.Call, Mnemonic.Ret, Mnemonic.Retf, Mnemonic.Iret, Mnemonic.Iretd, Mnemonic.Iretq,
+            Mnemonic.Jmp, Mnemonic.Int, Mnemonic.Int1, Mnemonic.Syscall, Mnemonic.Sysenter, Mnemonic.Sysret, Mnemonic.Sysexit,
+            Mnemonic.Sysretq, Mnemonic.Sysexitq]),
+        ("segment registers and bases", [Mnemonic.Lss, Mnemonic.Lfs, Mnemonic.Lgs, Mnemonic.Rdfsbase, Mnemonic.Rdgsbase, Mnemonic.Wrfsbase,
+            Mnemonic.Wrgsbase]),
+        ("show the host's tables, identity or clock", [Mnemonic.Sldt, Mnemonic.Str, Mnemonic.Sgdt, Mnemonic.Sidt, Mnemonic.Smsw,
+            Mnemonic.Lar, Mnemonic.Lsl, Mnemonic.Verr, Mnemonic.Verw, Mnemonic.Cpuid, Mnemonic.Rdtsc, Mnemonic.Rdtscp, Mnemonic.Rdpmc,
+            Mnemonic.Rdpid, Mnemonic.Xgetbv]),
+        ("random numbers", [Mnemonic.Rdrand, Mnemonic.Rdseed]),
+        ("ports", [Mnemonic.In, Mnemonic.Out, Mnemonic.Insb, Mnemonic.Insw, Mnemonic.Insd, Mnemonic.Outsb, Mnemonic.Outsw, Mnemonic.Outsd]),
+        ("shadow stacks", [Mnemonic.Rdsspd, Mnemonic.Rdsspq]),
+        ("hints of processors to come", [Mnemonic.Prefetchit0, Mnemonic.Prefetchit1, Mnemonic.Prefetchwt1, Mnemonic.Cldemote]),
 
-        // Show the host's system registers or its clock.
-        Mnemonic.Sldt, Mnemonic.Str, Mnemonic.Sgdt, Mnemonic.Sidt, Mnemonic.Smsw, Mnemonic.Lar, Mnemonic.Lsl, Mnemonic.Verr,
-        Mnemonic.Verw, Mnemonic.Cpuid, Mnemonic.Rdtsc, Mnemonic.Rdtscp, Mnemonic.Rdpmc, Mnemonic.Wait, Mnemonic.Xgetbv,
-
-        // Port and debug registers of the host are closed in other ways than the guest's.
-        Mnemonic.In, Mnemonic.Out, Mnemonic.Insb, Mnemonic.Insw, Mnemonic.Insd, Mnemonic.Outsb, Mnemonic.Outsw, Mnemonic.Outsd,
-
-        // Images with pointers to the last x87 instruction, which makers save at different times.
-        Mnemonic.Fxsave, Mnemonic.Fxsave64, Mnemonic.Fxrstor, Mnemonic.Fxrstor64,
-
-        Mnemonic.INVALID, Mnemonic.Ud0, Mnemonic.Ud1, Mnemonic.Zero_bytes, Mnemonic.Db, Mnemonic.Dw, Mnemonic.Dd, Mnemonic.Dq,
-        Mnemonic.Nop, Mnemonic.Reservednop, Mnemonic.Extrq, Mnemonic.Insertq, Mnemonic.Movntsd, Mnemonic.Movntss,
-    ];
+        // These have a test of their own: makers save the pointers to the last x87 instruction at different times.
+        ("compared as images", [Mnemonic.Fxsave, Mnemonic.Fxsave64, Mnemonic.Fxrstor, Mnemonic.Fxrstor64]),
+        ("no instructions", [Mnemonic.INVALID, Mnemonic.Ud0, Mnemonic.Ud1, Mnemonic.Zero_bytes, Mnemonic.Db, Mnemonic.Dw, Mnemonic.Dd,
+            Mnemonic.Dq, Mnemonic.Extrq, Mnemonic.Insertq, Mnemonic.Movntsd, Mnemonic.Movntss]));
 
     private static readonly CpuidFeature[] IntegerFeatures =
     [
         CpuidFeature.INTEL8086, CpuidFeature.INTEL186, CpuidFeature.INTEL286, CpuidFeature.INTEL386, CpuidFeature.INTEL486,
         CpuidFeature.X64, CpuidFeature.CMOV, CpuidFeature.ADX, CpuidFeature.POPCNT,
         CpuidFeature.MOVBE, CpuidFeature.CX8, CpuidFeature.CMPXCHG16B, CpuidFeature.BMI1, CpuidFeature.BMI2, CpuidFeature.LZCNT,
+        CpuidFeature.MULTIBYTENOP, CpuidFeature.PAUSE, CpuidFeature.CLFSH, CpuidFeature.CLFLUSHOPT, CpuidFeature.CLWB,
+        CpuidFeature.PREFETCHW, CpuidFeature.CET_IBT,
     ];
 
     private static readonly CpuidFeature[] VectorFeatures =
@@ -57,35 +59,71 @@ internal static class InstructionSets
         Mnemonic.Fyl2xp1,
     ];
 
-    public static Code[] Integer { get; } = Select(IntegerFeatures, code => !UsesSystemRegister(code));
+    /// <summary>Every form that some test compares, whether or not this host can execute it.</summary>
+    public static IReadOnlySet<Code> Comparable { get; } = new HashSet<Code>(
+    [
+        .. Candidates(IntegerFeatures), .. Candidates(VectorFeatures), .. Candidates(AvxFeatures), .. Candidates(X87Features),
+        .. CaseGenerator.ImageInstructions, .. CaseGenerator.TransferInstructions,
+    ]);
 
-    public static Code[] Vector { get; } = Select(VectorFeatures, code => code is not (Code.Crc32_r32_rm8 or Code.Ldmxcsr_m32));
+    public static Code[] Integer { get; } = Select(IntegerFeatures, static _ => true);
+
+    public static Code[] Vector { get; } = Select(VectorFeatures, static _ => true);
 
     /// <summary>AVX, AVX2, FMA and F16C: the VEX-encoded vector instructions.</summary>
-    public static Code[] Avx { get; } = Select(AvxFeatures, code => code is not Code.VEX_Vldmxcsr_m32);
+    public static Code[] Avx { get; } = Select(AvxFeatures, static _ => true);
 
-    public static Code[] X87 { get; } = Select(X87Features, code => !Transcendental.Contains(code.Mnemonic())
-        && !code.ToString().StartsWith("Cyrix", StringComparison.Ordinal)
-        && !code.ToString().StartsWith("Fstenv", StringComparison.Ordinal)
-        && !code.ToString().StartsWith("Fsave", StringComparison.Ordinal)
-        && (code != Code.Fstpnce_sti || HostProcessor.ComparesUnmaskedX87));
+    public static Code[] X87 { get; } = Select(X87Features, static code => !Transcendental.Contains(code.Mnemonic()));
 
-    public static Code[] Transcendentals { get; } = Select(X87Features, code => Transcendental.Contains(code.Mnemonic()));
+    public static Code[] Transcendentals { get; } = Select(X87Features, static code => Transcendental.Contains(code.Mnemonic()));
+
+    /// <summary>Why a known form is not compared; null where none is known.</summary>
+    public static string? ReasonAgainst(Code code)
+    {
+        var form = code.ToOpCode();
+        return !form.Mode64 ? "not in 64-bit mode"
+            : form.IsPrivileged ? "privileged"
+            : Excluded.TryGetValue(code.Mnemonic(), out string? reason) ? reason
+            : UsesSystemRegister(code) ? "segment registers and bases"
+            : IsShortBranch(code) || code is Code.Reservednop_rm16_r16_0F0D or Code.Reservednop_rm32_r32_0F0D or Code.Reservednop_rm64_r64_0F0D
+                ? "differ between makers (branches of 16 bits, 0F 0D with registers)"
+            : code is Code.Ldmxcsr_m32 or Code.VEX_Vldmxcsr_m32 ? "loads MXCSR from random memory (part of every case)"
+            : null;
+    }
 
     private static Code[] Select(CpuidFeature[] features, Predicate<Code> accepts) =>
-    [
-        .. Enum.GetValues<Code>().Where(code =>
-        {
-            var form = code.ToOpCode();
-            var needed = code.CpuidFeatures();
-            return form.Mode64 && form.Encoding is EncodingKind.Legacy or EncodingKind.VEX && needed.Length > 0
-                && form.IsInstruction && needed.Any(features.Contains) && (features == AvxFeatures) == (form.Encoding == EncodingKind.VEX && UsesVectors(code))
-                && InstructionTable.IsKnown(code) && HostProcessor.Executes(code) && !Excluded.Contains(code.Mnemonic()) && !form.IsPrivileged && accepts(code) && form.Fwait == false;
-        }),
-    ];
+        [.. Candidates(features).Where(code => HostProcessor.Executes(code) && accepts(code))];
+
+    // What can be built from operand kinds and compared, on a host that has it.
+    private static IEnumerable<Code> Candidates(CpuidFeature[] features) => Enum.GetValues<Code>().Where(code =>
+    {
+        var form = code.ToOpCode();
+        return form.Encoding is EncodingKind.Legacy or EncodingKind.VEX && form.IsInstruction && !form.Fwait
+            && code.CpuidFeatures().Any(features.Contains)
+            && (features == AvxFeatures) == (form.Encoding == EncodingKind.VEX && UsesVectors(code))
+            && InstructionTable.IsKnown(code) && ReasonAgainst(code) == null;
+    });
+
+    // JMP, Jcc and LOOP with an operand-size prefix.
+    private static bool IsShortBranch(Code code) =>
+        code.ToOpCode().GetOpKind(0) is OpCodeOperandKind.br16_1 or OpCodeOperandKind.br16_2;
 
     // All of VEX but the instructions on general registers.
     private static bool UsesVectors(Code code) => !code.CpuidFeatures().Any(IntegerFeatures.Contains);
+
+    private static Dictionary<Mnemonic, string> Reasons(params ReadOnlySpan<(string Reason, Mnemonic[] Mnemonics)> groups)
+    {
+        var reasons = new Dictionary<Mnemonic, string>();
+        foreach (var (reason, mnemonics) in groups)
+        {
+            foreach (var mnemonic in mnemonics)
+            {
+                reasons[mnemonic] = reason;
+            }
+        }
+
+        return reasons;
+    }
 
     private static bool UsesSystemRegister(Code code)
     {
