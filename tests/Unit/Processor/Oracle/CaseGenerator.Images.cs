@@ -3,7 +3,7 @@ using Iced.Intel;
 
 namespace Hypervisor.Tests.Unit.Processor.Oracle;
 
-// FXSAVE, FXRSTOR and the XSAVE family on x87, SSE and AVX state.
+// FXSAVE, FXRSTOR, LDMXCSR and the XSAVE family on x87, SSE and AVX state.
 internal sealed partial class CaseGenerator
 {
     private const int ImageAt = 0x400;
@@ -14,7 +14,8 @@ internal sealed partial class CaseGenerator
     /// <summary>The instructions that <see cref="MakeImage"/> takes.</summary>
     public static Code[] ImageInstructions { get; } =
         [Code.Fxsave_m512byte, Code.Fxsave64_m512byte, Code.Fxrstor_m512byte, Code.Fxrstor64_m512byte, Code.Xsave_mem, Code.Xsave64_mem,
-            Code.Xrstor_mem, Code.Xrstor64_mem, Code.Xsavec_mem, Code.Xsavec64_mem, Code.Xsaveopt_mem, Code.Xsaveopt64_mem];
+            Code.Xrstor_mem, Code.Xrstor64_mem, Code.Xsavec_mem, Code.Xsavec64_mem, Code.Xsaveopt_mem, Code.Xsaveopt64_mem,
+            Code.Ldmxcsr_m32, Code.VEX_Vldmxcsr_m32];
 
     /// <summary>Makes one case with an image in memory that is right, or wrong in one of the ways that raise #GP.</summary>
     public unsafe OracleCase MakeImage(Code code)
@@ -38,6 +39,14 @@ internal sealed partial class CaseGenerator
         {
             // A reserved bit of MXCSR.
             image[26] |= 1;
+        }
+
+        if (code is Code.Ldmxcsr_m32 or Code.VEX_Vldmxcsr_m32)
+        {
+            // The image's MXCSR at the operand's address, with or without a bit that no maker has.
+            uint mxcsr = BinaryPrimitives.ReadUInt32LittleEndian(image[24..]) & 0xFFFF;
+            BinaryPrimitives.WriteUInt32LittleEndian(
+                data.AsSpan((int)(_pinned[Register.RBX] - OracleLayout.Data)), mxcsr | (_random.Next(8) == 0 ? 1u << _random.Next(18, 32) : 0));
         }
 
         var header = data.AsSpan(ImageAt + HeaderAt, 64);

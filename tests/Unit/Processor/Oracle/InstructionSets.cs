@@ -87,7 +87,7 @@ internal static class InstructionSets
             : UsesSystemRegister(code) ? "segment registers and bases"
             : IsShortBranch(code) || code is Code.Reservednop_rm16_r16_0F0D or Code.Reservednop_rm32_r32_0F0D or Code.Reservednop_rm64_r64_0F0D
                 ? "differ between makers (branches of 16 bits, 0F 0D with registers)"
-            : code is Code.Ldmxcsr_m32 or Code.VEX_Vldmxcsr_m32 ? "loads MXCSR from random memory (part of every case)"
+            : code is Code.Ldmxcsr_m32 or Code.VEX_Vldmxcsr_m32 ? "compared as images"
             : null;
     }
 
