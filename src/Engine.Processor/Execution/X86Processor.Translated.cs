@@ -255,11 +255,9 @@ public sealed unsafe partial class X86Processor
         }
 
         var kind = site->Access is TranslatedAccess.Write or TranslatedAccess.Push ? AccessKind.Write : AccessKind.Read;
-        ulong* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
-        ulong tag = entry[kind == AccessKind.Write ? TranslationBuffer.WriteTags : 0];
         ulong last = linear + site->Size - 1;
-        return (linear + tag < TranslationBuffer.PageBytes || TryTranslate(linear, kind, out _))
-            && (((linear ^ last) & ~PageMask) == 0 || TryTranslate(last & ~PageMask, kind, out _));
+        return (IsTranslated(linear, kind) || TryTranslate(linear, kind, out _))
+            && (((linear ^ last) & ~PageMask) == 0 || IsTranslated(last, kind) || TryTranslate(last & ~PageMask, kind, out _));
     }
 
     private static int FindSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)

@@ -24,7 +24,8 @@ internal enum TranslationSet
 /// </remarks>
 internal static unsafe class TranslationBuffer
 {
-    public const int Entries = 1024;
+    public const int IndexBits = 12;
+    public const int Entries = 1 << IndexBits;
     public const int Sets = 3;
     public const ulong IndexMask = Entries - 1;
     public const int PageBits = 12;

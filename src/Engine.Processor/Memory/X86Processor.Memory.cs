@@ -206,6 +206,14 @@ public sealed unsafe partial class X86Processor
         }
 
         int first = (int)Math.Min((ulong)size, 4096 - (linear & PageMask));
+        ulong next = linear + (ulong)first;
+        if (first < size && IsTranslated(linear, AccessKind.Read) && IsTranslated(next, AccessKind.Read))
+        {
+            Unsafe.CopyBlockUnaligned(destination, TranslatedHost(linear), (uint)first);
+            Unsafe.CopyBlockUnaligned(destination + first, TranslatedHost(next), (uint)(size - first));
+            return;
+        }
+
         ulong physical = Translate(linear, AccessKind.Read);
         if (first == size)
         {
@@ -213,7 +221,7 @@ public sealed unsafe partial class X86Processor
             return;
         }
 
-        ulong second = Translate(linear + (ulong)first, AccessKind.Read);
+        ulong second = Translate(next, AccessKind.Read);
         ReadPhysical(physical, destination, first);
         ReadPhysical(second, destination + first, size - first);
     }
@@ -226,6 +234,14 @@ public sealed unsafe partial class X86Processor
         }
 
         int first = (int)Math.Min((ulong)size, 4096 - (linear & PageMask));
+        ulong next = linear + (ulong)first;
+        if (first < size && IsTranslated(linear, AccessKind.Write) && IsTranslated(next, AccessKind.Write))
+        {
+            Unsafe.CopyBlockUnaligned(TranslatedHost(linear), source, (uint)first);
+            Unsafe.CopyBlockUnaligned(TranslatedHost(next), source + first, (uint)(size - first));
+            return;
+        }
+
         ulong physical = Translate(linear, AccessKind.Write);
         if (first == size)
         {
@@ -233,7 +249,7 @@ public sealed unsafe partial class X86Processor
             return;
         }
 
-        ulong second = Translate(linear + (ulong)first, AccessKind.Write);
+        ulong second = Translate(next, AccessKind.Write);
         WritePhysical(physical, source, first);
         WritePhysical(second, source + first, size - first);
     }

@@ -7,7 +7,7 @@ namespace Hypervisor.Engine.Processor;
 // filling did.
 public sealed unsafe partial class X86Processor
 {
-    private const int LoggedEntries = 256;
+    private const int LoggedEntries = 1024;
 
     private const ulong NoPage = ulong.MaxValue;
 
@@ -109,6 +109,16 @@ public sealed unsafe partial class X86Processor
     private static ulong RegionBit(ulong linear) => 1ul << (int)((linear >> 30) & 63);
 
     private ulong* SetOf(int set) => _tlb + (set * TranslationBuffer.SetLength);
+
+    // The buffer holds the page of an address for this access.
+    private bool IsTranslated(ulong linear, AccessKind kind)
+    {
+        ulong* entry = State->Tlb + ((linear >> 12) & TranslationBuffer.IndexMask);
+        return linear + entry[kind == AccessKind.Write ? TranslationBuffer.WriteTags : 0] < TranslationBuffer.PageBytes;
+    }
+
+    private byte* TranslatedHost(ulong linear) =>
+        (byte*)(linear + State->Tlb[((linear >> 12) & TranslationBuffer.IndexMask) + TranslationBuffer.Addends]);
 
     private void RemoveWriteTag(int set, int entry) =>
         Volatile.Write(ref SetOf(set)[TranslationBuffer.WriteTags + entry], TranslationBuffer.Invalid(entry));

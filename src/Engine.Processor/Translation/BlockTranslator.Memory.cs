@@ -5,8 +5,8 @@ namespace Hypervisor.Engine.Processor.Translation;
 // Linear addresses of memory operands, and the look-up in the translation buffer that precedes every access.
 internal sealed unsafe partial class BlockTranslator
 {
-    // Bits 12 to 21 of an address are the index: shifted to the top, then down.
-    private const int IndexBits = 10, IndexUp = 64 - TranslationBuffer.PageBits - IndexBits, IndexDown = 64 - IndexBits;
+    // The index is the low bits of the page number: shifted to the top, then down.
+    private const int IndexUp = 64 - TranslationBuffer.PageBits - TranslationBuffer.IndexBits, IndexDown = 64 - TranslationBuffer.IndexBits;
 
     /// <summary>
     /// Emits the linear address of the memory operand and names the host register it is in: the address scratch, or a guest's own.

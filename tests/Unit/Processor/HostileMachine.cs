@@ -20,7 +20,9 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
     private readonly Thread _stopper;
     private volatile bool _done;
 
-    public HostileMachine(int seed)
+    /// <param name="seed">Of all that is random.</param>
+    /// <param name="translated">Code is translated when it is met, where the host can run translations.</param>
+    public HostileMachine(int seed, bool translated = false)
     {
         _random = new Random(seed);
         new Span<byte>((byte*)_memory.Address, (int)(MemoryBytes + (2 * ZoneBytes))).Fill(Zone);
@@ -32,6 +34,9 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
             Memory = this,
             Ports = this,
             Timestamp = new TimestampCounter(),
+            Translate = translated,
+            TranslationThreshold = 1,
+            CodeCacheBytes = 4 << 20,
         })
         {
             LocalApic = this,
