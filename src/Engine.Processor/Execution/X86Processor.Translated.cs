@@ -43,6 +43,7 @@ public sealed unsafe partial class X86Processor
         for (int n = 0; n < 256; n++)
         {
             State->WithoutInterrupt[n] = (byte)(n & ~(int)(Rflags.Interrupt >> 8));
+            State->Misaligned16[n] = n % 16 == 0 ? (byte)0 : (byte)1;
             State->Misaligned32[n] = n % 32 == 0 ? (byte)0 : (byte)1;
         }
     }
@@ -231,13 +232,13 @@ public sealed unsafe partial class X86Processor
         }
 
         // The closing instruction has no site of its own when the last one branches.
-        if (sites[index].Offset == 0)
+        if (sites[index].Resume == 0)
         {
             Execute(i);
             return null;
         }
 
-        return translation->Entry + sites[index].Offset;
+        return translation->Entry + sites[index].Resume;
     }
 
     // Fills the translation buffer for an access; false when it raises an exception, which saves the throwing of one.
@@ -262,8 +263,10 @@ public sealed unsafe partial class X86Processor
 
     private static int FindSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)
     {
+        // In the version without windows, if there are two and it is behind the other.
+        bool plain = offset >= sites[1].Resume;
         int low = 1, high = translation->Count - 1;
-        if (sites[high].Offset == 0)
+        if (sites[high].Resume == 0)
         {
             high--;
         }
@@ -271,7 +274,7 @@ public sealed unsafe partial class X86Processor
         while (low < high)
         {
             int middle = (low + high + 1) >> 1;
-            if (sites[middle].Offset <= offset)
+            if ((plain ? sites[middle].Resume : sites[middle].Offset) <= offset)
             {
                 low = middle;
             }

@@ -125,8 +125,11 @@ internal unsafe struct CpuState
     /// <summary>Indexed by the second byte of RFLAGS: the same without IF.</summary>
     public fixed byte WithoutInterrupt[256];
 
-    /// <summary>Indexed by an address's low byte: 0 where it is a multiple of 32.</summary>
-    public fixed byte Misaligned32[256];
+    /// <summary>Indexed by an address's low byte: 0 where it is a multiple of 16, and of 32.</summary>
+    public fixed byte Misaligned16[256], Misaligned32[256];
+
+    /// <summary>What the block that runs keeps of its windows: host address minus linear address.</summary>
+    public fixed ulong Windows[WindowAnalysis.MaximumWindows];
 }
 
 /// <summary>An x87 register: 64-bit significand with explicit integer bit, sign and biased exponent.</summary>

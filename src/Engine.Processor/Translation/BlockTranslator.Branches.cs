@@ -32,7 +32,7 @@ internal sealed unsafe partial class BlockTranslator
                 EmitPopCheck();
                 _code.Load(HostRegister.Address, HostRegister.GuestStack, HostRegister.Translation);
                 EmitPoll();
-                EmitLookup(StackSlot + (instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0));
+                EmitJumpTo(StackSlot + (instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0));
                 return true;
             case Code.Jrcxz_rel8_64 or Code.Jecxz_rel8_64 or Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX:
                 EmitLoop(instruction);
@@ -125,7 +125,7 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitPoll();
-        EmitLookup(call ? -StackSlot : 0);
+        EmitJumpTo(call ? -StackSlot : 0);
         return true;
     }
 
@@ -168,7 +168,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         _code.LoadState(HostRegister.Count, StateLayout.PageRip);
         _code.Lea(HostRegister.Count, HostRegister.Count, (int)instruction.NextIP);
-        _code.Store(HostRegister.Address, HostRegister.Translation, HostRegister.Count);
+        EmitPushed(HostRegister.Count);
     }
 
     private bool IsBackward(in Instruction instruction) => (long)instruction.NearBranchTarget <= (long)instruction.IP;
@@ -203,12 +203,12 @@ internal sealed unsafe partial class BlockTranslator
 
         _code.LoadState(HostRegister.Address, StateLayout.PageRip);
         _code.Lea(HostRegister.Address, HostRegister.Address, (int)target);
-        EmitLookup(stackChange);
+        EmitJumpTo(stackChange);
     }
 
     // Goes on at the linear address in the address scratch. Where that is not known, the interpreter does the whole branch again:
     // nothing of it can be seen yet, so that a target that may not be branched to faults here.
-    private void EmitLookup(int stackChange)
+    private void EmitJumpTo(int stackChange)
     {
         int table = _targets + (_set * TargetTable.TableBytes);
 

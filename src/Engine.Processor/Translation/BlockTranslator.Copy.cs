@@ -64,6 +64,11 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
+        if (copy.MemoryIndex == Register.None || HostRegister.Home(RegisterExtensions.GetNumber(copy.MemoryIndex)) != HostRegister.None)
+        {
+            _heldAfter = _heldBefore;
+        }
+
         int home = HostRegister.Home(guest);
         int to = home == HostRegister.None ? HostRegister.Address : home;
         if (instruction.Op0Register.GetSize() == 8)
@@ -119,6 +124,11 @@ internal sealed unsafe partial class BlockTranslator
             }
         }
 
+        if (memoryOperand < 0 && !IsTaken(HostRegister.Translation))
+        {
+            _heldAfter = _heldBefore;
+        }
+
         LoadSubstitutes();
         if (countInUse)
         {
@@ -169,35 +179,45 @@ internal sealed unsafe partial class BlockTranslator
     {
         int size = MemorySizeExtensions.GetSize(instruction.MemorySize);
         if (size is not (1 or 2 or 4 or 8 or 16 or 32) || instruction.IsVsib || access is OpAccess.None or OpAccess.NoMemAccess
-            || IsBitString(instruction) || !TryEmitAddress(instruction, out int address))
+            || IsBitString(instruction))
         {
             return false;
         }
 
         bool write = access is OpAccess.Write or OpAccess.CondWrite or OpAccess.ReadWrite or OpAccess.ReadCondWrite;
         _site->IsAligned = size >= 16 && TranslatableInstructions.IsAligned(instruction.Code);
-        EmitCheck(address, size, write, _site->IsAligned);
+        if (!TryUseWindow(size, _site->IsAligned, out int address, out int displacement))
+        {
+            if (!TryEmitAddress(instruction, out address))
+            {
+                return false;
+            }
+
+            EmitCheck(address, size, write, _site->IsAligned);
+        }
+
         _site->Size = (byte)size;
         _site->Access = write ? TranslatedAccess.Write : TranslatedAccess.Read;
         if (fold)
         {
-            _code.Lea(HostRegister.Address, address, HostRegister.Translation, 0, 0);
-            SetHostOperand(ref copy, HostRegister.Address);
+            _code.Lea(HostRegister.Address, address, HostRegister.Translation, 0, displacement);
+            SetHostOperand(ref copy, HostRegister.Address, 0);
             copy.MemoryIndex = Register.None;
+            _heldAfter = WindowAnalysis.None;
         }
         else
         {
-            SetHostOperand(ref copy, address);
+            SetHostOperand(ref copy, address, displacement);
         }
 
         return true;
     }
 
-    private static void SetHostOperand(ref Instruction copy, int address)
+    private static void SetHostOperand(ref Instruction copy, int address, int displacement)
     {
         copy.SegmentPrefix = Register.None;
-        copy.MemoryDisplacement64 = 0;
-        copy.MemoryDisplSize = 0;
+        copy.MemoryDisplacement64 = (ulong)(long)displacement;
+        copy.MemoryDisplSize = displacement == 0 ? 0 : displacement == (sbyte)displacement ? 1 : 8;
         copy.MemoryIndexScale = 1;
         copy.MemoryBase = Register.RAX + address;
         copy.MemoryIndex = Register.R15;

@@ -97,32 +97,17 @@ internal sealed unsafe partial class BlockTranslator
     /// </summary>
     private void EmitCheck(int address, int size, bool write, bool aligned)
     {
-        int buffers = _buffers + (_set * TranslationBuffer.SetLength * sizeof(ulong));
-        if (HostFeatures.HasFastExtract)
-        {
-            _code.Extract(HostRegister.Translation, address, StateLayout.IndexMask);
-        }
-        else
-        {
-            _code.MoveImmediate32(HostRegister.Count, IndexUp);
-            _code.ShiftLeft(HostRegister.Translation, address, HostRegister.Count);
-            _code.MoveImmediate32(HostRegister.Count, IndexDown);
-            _code.ShiftRight(HostRegister.Translation, HostRegister.Translation, HostRegister.Count);
-        }
-
-        _code.LoadTable(HostRegister.Count, buffers + (write ? TranslationBuffer.WriteTags * sizeof(ulong) : 0), HostRegister.Translation, 3);
         if (aligned && size == 16)
         {
             // The offset's low four bits go to the top, where they must be zero like those above the page; the others are dropped.
+            EmitTag(address, write);
             _code.Lea(HostRegister.Count, HostRegister.Count, address, 0, 0);
             _code.RotateRight(HostRegister.Count, HostRegister.Count, 4);
             _code.ClearLowCount();
         }
         else
         {
-            // With the last byte's offset, so that an access over the page's end misses. RSP's low bits shift by a page.
-            _code.Lea(HostRegister.Count, HostRegister.Count, address, 0, size - 1);
-            _code.ShiftRight(HostRegister.Count, HostRegister.Count, HostRegister.Rsp);
+            EmitLookup(address, size, write);
         }
 
         byte* hit = _code.JumpIfCountZero();
@@ -137,8 +122,40 @@ internal sealed unsafe partial class BlockTranslator
             _code.Land(straight);
         }
 
-        _code.LoadTable(HostRegister.Translation, buffers + (TranslationBuffer.Addends * sizeof(ulong)), HostRegister.Translation, 3);
+        EmitDistance();
     }
+
+    // Leaves the tag in RCX and the entry's index in the translation scratch.
+    private void EmitTag(int address, bool write)
+    {
+        if (HostFeatures.HasFastExtract)
+        {
+            _code.Extract(HostRegister.Translation, address, StateLayout.IndexMask);
+        }
+        else
+        {
+            _code.MoveImmediate32(HostRegister.Count, IndexUp);
+            _code.ShiftLeft(HostRegister.Translation, address, HostRegister.Count);
+            _code.MoveImmediate32(HostRegister.Count, IndexDown);
+            _code.ShiftRight(HostRegister.Translation, HostRegister.Translation, HostRegister.Count);
+        }
+
+        _code.LoadTable(HostRegister.Count, SetBuffers + (write ? TranslationBuffer.WriteTags * sizeof(ulong) : 0), HostRegister.Translation, 3);
+    }
+
+    // Leaves zero in RCX if the whole range may be accessed: with the last byte's offset, so that one over the page's end misses.
+    // RSP's low bits shift by a page.
+    private void EmitLookup(int address, int size, bool write)
+    {
+        EmitTag(address, write);
+        _code.Lea(HostRegister.Count, HostRegister.Count, address, 0, size - 1);
+        _code.ShiftRight(HostRegister.Count, HostRegister.Count, HostRegister.Rsp);
+    }
+
+    private void EmitDistance() =>
+        _code.LoadTable(HostRegister.Translation, SetBuffers + (TranslationBuffer.Addends * sizeof(ulong)), HostRegister.Translation, 3);
+
+    private int SetBuffers => _buffers + (_set * TranslationBuffer.SetLength * sizeof(ulong));
 
     private static SegmentName SegmentOf(in Instruction instruction) =>
         instruction.MemorySegment == Register.FS ? SegmentName.Fs : SegmentName.Gs;

@@ -22,7 +22,7 @@ internal sealed unsafe partial class BlockTranslator
                     home = HostRegister.Count;
                 }
 
-                _code.Store(HostRegister.Address, HostRegister.Translation, home);
+                EmitPushed(home);
                 break;
             }
 
@@ -40,14 +40,14 @@ internal sealed unsafe partial class BlockTranslator
                 _site->Access = TranslatedAccess.None;
                 _site->Size = 0;
                 _code.LoadState(HostRegister.Count, StateLayout.Temporary);
-                _code.Store(HostRegister.Address, HostRegister.Translation, HostRegister.Count);
+                EmitPushed(HostRegister.Count);
                 break;
             }
 
             case Code.Pushq_imm8 or Code.Pushq_imm32:
                 EmitPushCheck();
-                // MOV QWORD PTR [R14 + R15], imm32.
-                _code.Bytes(0x4B, 0xC7, 0x04, 0x3E);
+                // MOV QWORD PTR [R11 + R15 - 8], imm32.
+                _code.Bytes(0x4B, 0xC7, 0x44, 0x3B, unchecked((byte)-StackSlot));
                 _code.Word((int)(long)instruction.GetImmediate(0));
                 break;
             default:
@@ -92,25 +92,39 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
-        EmitCheck(HostRegister.Rbp, StackSlot, write: false, aligned: false);
+        if (!TryUseWindow(StackSlot, aligned: false, out _, out _))
+        {
+            EmitCheck(HostRegister.Rbp, StackSlot, write: false, aligned: false);
+        }
+
         _code.Load(HostRegister.Count, HostRegister.Rbp, HostRegister.Translation);
         _code.Lea(HostRegister.GuestStack, HostRegister.Rbp, StackSlot);
         _code.Move(HostRegister.Rbp, HostRegister.Count);
         return true;
     }
 
-    // Leaves the new top of the stack in the address scratch.
     private void EmitPushCheck()
     {
-        _code.Lea(HostRegister.Address, HostRegister.GuestStack, -StackSlot);
-        EmitCheck(HostRegister.Address, StackSlot, write: true, aligned: false);
+        if (!TryUseWindow(StackSlot, aligned: false, out _, out _))
+        {
+            _code.Lea(HostRegister.Address, HostRegister.GuestStack, -StackSlot);
+            EmitCheck(HostRegister.Address, StackSlot, write: true, aligned: false);
+        }
+
         _site->Access = TranslatedAccess.Push;
         _site->Size = StackSlot;
     }
 
+    // Stores below the stack pointer, which moves later.
+    private void EmitPushed(int from) => _code.Store(HostRegister.GuestStack, HostRegister.Translation, from, -StackSlot);
+
     private void EmitPopCheck()
     {
-        EmitCheck(HostRegister.GuestStack, StackSlot, write: false, aligned: false);
+        if (!TryUseWindow(StackSlot, aligned: false, out _, out _))
+        {
+            EmitCheck(HostRegister.GuestStack, StackSlot, write: false, aligned: false);
+        }
+
         _site->Access = TranslatedAccess.Pop;
         _site->Size = StackSlot;
     }

@@ -80,7 +80,7 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitPushCheck();
-        _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.Translation, 0, 0);
+        _code.Lea(HostRegister.Address, HostRegister.GuestStack, HostRegister.Translation, 0, -StackSlot);
         _code.Bytes(0x9C, 0x59); // PUSHFQ; POP RCX
         _code.Extract(HostRegister.Count, HostRegister.Count, StateLayout.FlagsMask);
         _code.Deposit(HostRegister.Count, HostRegister.Count, StateLayout.FlagsMask);
@@ -147,7 +147,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.Extract(HostRegister.Count, number, size == 8 ? StateLayout.BitIndex64 : StateLayout.BitIndex32);
         var copy = instruction;
         copy.SetOpRegister(1, size == 8 ? Register.RCX : Register.ECX);
-        SetHostOperand(ref copy, HostRegister.Address);
+        SetHostOperand(ref copy, HostRegister.Address, 0);
         copy.HasRepPrefix = false;
         copy.HasRepnePrefix = false;
         copy.HasXacquirePrefix = false;

@@ -15,7 +15,8 @@ namespace Hypervisor.Engine.Processor.Translation;
 internal sealed unsafe partial class BlockTranslator : IDisposable
 {
     // A block's code is at most this long: 32 instructions of at most about 200 bytes, and its end.
-    private const int MaximumBlockBytes = 16 << 10;
+    private const int MaximumBlockBytes = 32 << 10;
+    private const int MaximumLinks = 8;
     private const int MaximumInstructions = 40;
     private const int MaximumBytes = MaximumInstructions * 15;
 
@@ -44,7 +45,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private int _remaining;
     private bool _nextIsBranch;
     private VectorUse _vectors;
-    private readonly PendingLink[] _links = new PendingLink[4];
+    private readonly PendingLink[] _links = new PendingLink[MaximumLinks];
+    private readonly Instruction[] _instructions = new Instruction[MaximumInstructions];
     private int _linkCount;
 
     /// <summary>Makes a translator with its code memory.</summary>
@@ -117,7 +119,18 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _linkCount = 0;
         TranslatedSite* sites = TranslatedBlock.Sites(_block);
         new Span<byte>(sites, from->Count * sizeof(TranslatedSite)).Clear();
-        _vectors = FindVectorUse(first + 1, from->Count - 2);
+        int count = from->Count - 2;
+        for (int n = 0; n < count; n++)
+        {
+            _decoder.Decode(out _instructions[n]);
+            if (_instructions[n].Code != first[n + 1].Code || _instructions[n].Length != first[n + 1].Length)
+            {
+                return null;
+            }
+        }
+
+        _windows.Analyse(_instructions.AsSpan(0, count));
+        _vectors = FindVectorUse(first + 1, count);
         EmitThunks();
         byte* start = _code.Position;
         _block->Entry = start + _toExecutable;
@@ -125,23 +138,59 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _code.StoreState(StateLayout.PageRip, HostRegister.Address);
         _block->Direct = _code.Position + _toExecutable;
         EmitVectorCheck();
-        int copied = 0;
-        bool open = true;
-        for (int n = 1; n < from->Count - 1; n++)
+        int end = offset + length;
+        _plainJumpCount = 0;
+        if (_windows.HasWindows)
         {
-            _decoder.Decode(out Instruction instruction);
-            DecodedInstruction* i = first + n;
-            if (instruction.Code != i->Code || instruction.Length != i->Length)
-            {
-                return null;
-            }
+            _plain = false;
+            EmitVersion(sites, count, start, end);
+        }
 
-            _site = sites + n;
-            _remaining = from->Count - 2 - n;
-            _nextIsBranch = _remaining > 0 && i[1].Code.FlowControl() != FlowControl.Next;
+        _plain = true;
+        _set = set;
+        int copied = EmitVersion(sites, count, start, end);
+        if (copied == 0)
+        {
+            return null;
+        }
+
+        for (int n = 0; n < _plainJumpCount; n++)
+        {
+            HostAssembler.Patch(_plainJumps[n].Place, start + sites[_plainJumps[n].Instruction + 1].Resume);
+        }
+
+        Copied += copied;
+        Left += count - copied;
+        byte* records = (byte*)(sites + from->Count);
+        EmitLinkThunks(ref records);
+        _block->Length = (int)(_code.Position - start);
+        _block->UsesVectors = _vectors != VectorUse.None;
+        _block->UsesAvx = _vectors == VectorUse.Avx;
+        _next = Align(_code.Position);
+        arenaBytes = (int)(records - arena);
+        return _block;
+    }
+
+    // Emits the instructions, with windows or without; returns how many were copied.
+    private int EmitVersion(TranslatedSite* sites, int count, byte* start, int end)
+    {
+        int copied = 0;
+        bool open = true, poll = false;
+        _openWindows = 0;
+        _heldAfter = WindowAnalysis.None;
+        for (int n = 0; n < count; n++)
+        {
+            ref readonly Instruction instruction = ref _instructions[n];
+            _site = sites + n + 1;
+            _number = n;
+            _remaining = count - 1 - n;
+            _nextIsBranch = _remaining > 0 && _instructions[n + 1].FlowControl != FlowControl.Next;
+            _heldBefore = _heldAfter;
+            _heldAfter = WindowAnalysis.None;
             byte* at = _code.Position;
-            _site->Offset = (int)(at - start);
-            int links = _linkCount;
+            Place(_site, (int)(at - start));
+            int links = _linkCount, jumps = _plainJumpCount;
+            poll = false;
             if (InstructionTable.IsKnown(instruction.Code) && TryEmit(instruction, out open))
             {
                 copied++;
@@ -150,40 +199,51 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 
             _code.Start(at);
             _linkCount = links;
-            open = true;
+            _plainJumpCount = jumps;
+            open = poll = true;
             _site->Size = 0;
             _site->IsInterpreted = true;
             _code.Call(_slow);
-        }
+            if (!_plain)
+            {
+                // It goes on in the other version.
+                for (int rest = n + 2; rest <= count + 1; rest++)
+                {
+                    sites[rest].Offset = int.MaxValue;
+                }
 
-        if (copied == 0)
-        {
-            return null;
+                return copied;
+            }
         }
 
         if (open)
         {
-            _site = sites + from->Count - 1;
-            _site->Offset = (int)(_code.Position - start);
-            EmitPoll();
-            EmitGoTo(offset + length);
+            _site = sites + count + 1;
+            Place(_site, (int)(_code.Position - start));
+            if (poll)
+            {
+                // What a device did about an access to it is looked at before the next instruction.
+                EmitPoll();
+            }
+
+            EmitGoTo(end);
         }
 
-        Copied += copied;
-        Left += from->Count - 2 - copied;
-        byte* end = (byte*)(sites + from->Count);
-        EmitLinkThunks(ref end);
-        _block->Length = (int)(_code.Position - start);
-        _block->UsesVectors = _vectors != VectorUse.None;
-        _block->UsesAvx = _vectors == VectorUse.Avx;
-        _next = Align(_code.Position);
-        arenaBytes = (int)(end - arena);
-        return _block;
+        return copied;
+    }
+
+    private void Place(TranslatedSite* site, int offset)
+    {
+        site->Resume = offset;
+        if (!_plain || !_windows.HasWindows)
+        {
+            site->Offset = offset;
+        }
     }
 
     /// <summary>Room that the records of a translation can take, in bytes.</summary>
     public static int RecordBytes(Block* block) =>
-        sizeof(TranslatedBlock) + (block->Count * sizeof(TranslatedSite)) + (4 * sizeof(TranslatedLink)) + 64;
+        sizeof(TranslatedBlock) + (block->Count * sizeof(TranslatedSite)) + (MaximumLinks * sizeof(TranslatedLink)) + 64;
 
     /// <inheritdoc/>
     public void Dispose() => _memory.Dispose();

@@ -131,7 +131,12 @@ internal sealed unsafe class HostAssembler : CodeWriter
         return _at;
     }
 
-    public void Store(int address, int index, int from) => Access(0x89, from, address, index, wide: true);
+    public void Store(int address, int index, int from, int displacement = 0)
+    {
+        Rex(true, from, index, address);
+        WriteByte(0x89);
+        Operand(from, address, index, 0, displacement);
+    }
 
     public void Lea(int to, int basis, int displacement) => Lea(to, basis, HostRegister.None, 0, displacement);
 

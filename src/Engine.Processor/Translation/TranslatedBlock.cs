@@ -40,6 +40,12 @@ internal struct TranslatedSite
     /// <summary>Bytes from <see cref="TranslatedBlock.Entry"/>.</summary>
     public int Offset;
 
+    /// <summary>
+    /// Where it goes on here after an interpreted instruction: the same, or in the version without windows. 0 for the closing one of
+    /// a block that ends with a branch.
+    /// </summary>
+    public int Resume;
+
     /// <summary>Bytes of the memory access; 0 for none.</summary>
     public byte Size;
 
