@@ -18,6 +18,12 @@ public sealed record ProcessorOptions
     /// <summary>The time-stamp counter, shared by the machine's processors.</summary>
     public required TimestampCounter Timestamp { get; init; }
 
+    /// <summary>
+    /// The lock of the machine's bus, to be shared by its processors: it is taken for locked operands that no atomic operation of the
+    /// host covers, such as those that lie in two pages.
+    /// </summary>
+    public Lock BusLock { get; init; } = new();
+
     /// <summary>Physical address bits shown by CPUID, 36 to 52.</summary>
     public int PhysicalAddressBits { get; init; } = 40;
 

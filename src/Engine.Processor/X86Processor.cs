@@ -16,6 +16,7 @@ public sealed unsafe partial class X86Processor : IDisposable
     private readonly IMemoryBus _memory;
     private readonly IPortBus _ports;
     private readonly TimestampCounter _timestamp;
+    private readonly Lock _busLock;
     private readonly ConcurrentQueue<ulong> _invalidatedPages = new();
     private readonly ProcessorMemory _native = new();
     private readonly int _cacheLimit;
@@ -33,6 +34,7 @@ public sealed unsafe partial class X86Processor : IDisposable
         _memory = options.Memory;
         _ports = options.Ports;
         _timestamp = options.Timestamp;
+        _busLock = options.BusLock;
         _physicalMask = (1ul << options.PhysicalAddressBits) - 1;
 
         State = _native.State;

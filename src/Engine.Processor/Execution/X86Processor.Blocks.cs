@@ -9,6 +9,9 @@ namespace Hypervisor.Engine.Processor;
 public sealed unsafe partial class X86Processor
 {
     private const int JumpEntries = 4096;
+
+    // Neither an empty entry's stamp nor that of any mode.
+    private const ulong NoStamp = 1;
     private const int FetchEntries = 256;
     private const int FetchedPageBits = 1 << 14;
     private const int MaximumInstructions = 32;
@@ -31,6 +34,9 @@ public sealed unsafe partial class X86Processor
     // A jump entry holds only with the stamp of now: generation in the high bits, mode in the low ones. User and supervisor code
     // have generations of their own, because a load of CR3 leaves global pages alone.
     private ulong _stamp;
+
+    // The same for branches that go on without the loop; no entry has it where blocks must be compared with the segment's limit.
+    private ulong _inlineStamp;
     private ulong _userGeneration = 1, _supervisorGeneration = 1;
     private bool _supervisorFetchedLocal;
 
@@ -159,10 +165,13 @@ public sealed unsafe partial class X86Processor
     private ulong DecodeMode => (ulong)((_is64Bit ? 2 : CodeBits == 32 ? 1 : 0) | (OneInstruction ? 4 : 0));
 
     // Blocks of one instruction: for single steps, and for the instruction in the shadow of STI with an interrupt behind it.
-    private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _watchesCode || _watchesData || _inShadow;
+    private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _watchesCode || _watchesData || _inShadow || _nearLimit;
 
-    internal void RefreshStamp() =>
+    internal void RefreshStamp()
+    {
         _stamp = (State->Cpl == 3 ? (_userGeneration << 8) | 8 : _supervisorGeneration << 8) | DecodeMode | 128;
+        _inlineStamp = _limitsFetch ? NoStamp : _stamp;
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ulong LinearRip(ulong rip) => _is64Bit ? rip : (uint)(rip + State->Segments[(int)SegmentName.Cs].Base);
@@ -182,6 +191,11 @@ public sealed unsafe partial class X86Processor
             {
                 return null;
             }
+        }
+
+        if ((_limitsFetch || _nearLimit) && !BeginLimited(rip))
+        {
+            return null;
         }
 
         JumpEntry* entry = _jumps + JumpIndex(linear);
@@ -206,7 +220,7 @@ public sealed unsafe partial class X86Processor
         }
 
         State->BlockRip = rip;
-        return first;
+        return _limitsFetch ? WithinLimit(rip, first) : first;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -238,7 +252,7 @@ public sealed unsafe partial class X86Processor
         state->Retired += i->Ordinal;
         ulong linear = LinearRip(rip);
         JumpEntry* entry = _jumps + JumpIndex(linear);
-        if (entry->Linear == linear && entry->Stamp == _stamp && state->Attention == 0)
+        if (entry->Linear == linear && entry->Stamp == _inlineStamp && state->Attention == 0)
         {
             state->BlockRip = rip;
             return entry->First;
@@ -273,7 +287,7 @@ public sealed unsafe partial class X86Processor
         ulong linear = LinearRip(rip);
         JumpEntry* entry = _jumps + JumpIndex(linear);
         bool samePage = _is64Bit && ((rip ^ state->BlockRip) & ~PageMask) == 0;
-        if (entry->Linear == linear && entry->Stamp == _stamp && state->Attention == 0)
+        if (entry->Linear == linear && entry->Stamp == _inlineStamp && state->Attention == 0)
         {
             if (samePage && !((Block*)entry->First - 1)->CrossesPage)
             {

@@ -169,44 +169,19 @@ internal static unsafe partial class IntegerInstructions
             cpu.RaiseGeneralProtection();
         }
 
-        cpu.ProbeRange(linear, 16, AccessKind.Write);
-        bool equal;
-        if ((i->Flags & InstructionFlags.Lock) == 0)
+        ulong* expected = stackalloc ulong[2];
+        expected[0] = s->Gpr[0];
+        expected[1] = s->Gpr[2];
+        bool equal = cpu.CompareExchangeWide(linear, expected, s->Gpr[3], s->Gpr[1]);
+        if (!equal)
         {
-            equal = CompareExchange16(cpu, linear);
-        }
-        else
-        {
-            // .NET has no 16-byte exchange; a lock shared by all processors of the process keeps these atomic towards each other.
-            // Plain stores of other processors into the same 16 bytes could still slip in between; Linux mixes neither.
-            lock (WideExchange)
-            {
-                equal = CompareExchange16(cpu, linear);
-            }
+            s->Gpr[0] = expected[0];
+            s->Gpr[2] = expected[1];
         }
 
         SetZero(s, equal);
         return i + 1;
     }
-
-    private static bool CompareExchange16(X86Processor cpu, ulong linear)
-    {
-        CpuState* s = cpu.State;
-        ulong low = cpu.Read<ulong>(linear);
-        ulong high = cpu.Read<ulong>(linear + 8);
-        if (low != s->Gpr[0] || high != s->Gpr[2])
-        {
-            s->Gpr[0] = low;
-            s->Gpr[2] = high;
-            return false;
-        }
-
-        cpu.Write(linear, s->Gpr[3]);
-        cpu.Write(linear + 8, s->Gpr[1]);
-        return true;
-    }
-
-    private static readonly Lock WideExchange = new();
 
     private static void SetZero(CpuState* s, bool zero)
     {

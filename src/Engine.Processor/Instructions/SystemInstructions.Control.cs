@@ -21,6 +21,8 @@ internal static unsafe partial class SystemInstructions
         table.Set(table.Named("Lmsw_r32m16"), &LoadStatus);
         table.Set(table.Named("Lmsw_r64m16"), &LoadStatus);
         table.Set(table.Named("Invlpg_m"), &InvalidatePage);
+        table.Set(table.Named("Invpcid_r32_m128"), &InvalidateContext);
+        table.Set(table.Named("Invpcid_r64_m128"), &InvalidateContext);
         table.Set(table.Named("Wbinvd"), &WriteBack);
         table.Set(table.Named("Invd"), &WriteBack);
         table.Set(table.Named("Clflush_m8"), &FlushLine);
@@ -157,6 +159,17 @@ internal static unsafe partial class SystemInstructions
         ulong offset = cpu.EffectiveOffset(i);
         ulong address = offset + (!cpu.Is64Bit || i->Segment >= (byte)SegmentName.Fs ? cpu.State->Segments[i->Segment].Base : 0);
         cpu.FlushTranslation(cpu.Is64Bit ? address : (uint)address);
+        return cpu.LeaveToNext(i);
+    }
+
+    private static DecodedInstruction* InvalidateContext(X86Processor cpu, DecodedInstruction* i)
+    {
+        RequireKernel(cpu);
+        ulong kind = RegisterOperand(cpu, i->Reg0);
+        ulong descriptor = cpu.Address(i, 16, AccessKind.Read);
+        ulong context = cpu.Read<ulong>(descriptor);
+        ulong linear = cpu.Read<ulong>(descriptor + 8);
+        cpu.InvalidateContext(cpu.Is64Bit ? kind : (uint)kind, context, linear);
         return cpu.LeaveToNext(i);
     }
 

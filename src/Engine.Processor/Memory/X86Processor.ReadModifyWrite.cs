@@ -32,8 +32,8 @@ public sealed unsafe partial class X86Processor
     }
 
     /// <summary>
-    /// Stores the result of a locked read-modify-write if memory still holds the old value. Memory outside plain pages (devices,
-    /// operands across two pages, pages under observation) is written without a lock.
+    /// Stores the result of a locked read-modify-write if memory still holds the old value. Operands across two pages are exchanged
+    /// under the machine's bus lock: whole towards each other, not towards accesses to one of the pages. Devices are just written.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal bool FinishLocked<T>(ulong linear, byte* host, T value, T old) where T : unmanaged, IBinaryInteger<T>
@@ -76,7 +76,84 @@ public sealed unsafe partial class X86Processor
             return true;
         }
 
-        WriteSlow(linear, value);
+        if ((linear & PageMask) + (ulong)sizeof(T) <= 4096)
+        {
+            WriteSlow(linear, value);
+            return true;
+        }
+
+        lock (_busLock)
+        {
+            // Nothing here raises: both pages were probed for writing.
+            if (ReadSlow<T>(linear) != old)
+            {
+                return false;
+            }
+
+            WriteSlow(linear, value);
+            return true;
+        }
+    }
+
+    /// <summary>
+    /// CMPXCHG16B: compares 16 aligned bytes with <paramref name="expected"/>, replaces them where equal, and leaves what was there in
+    /// <paramref name="expected"/>. One atomic operation of the host wherever it has one.
+    /// </summary>
+    internal bool CompareExchangeWide(ulong linear, ulong* expected, ulong low, ulong high)
+    {
+        const int bytes = 16;
+        byte* host = WritableHost(linear, bytes);
+        if (host != null)
+        {
+            return ExchangeWide(host, expected, low, high);
+        }
+
+        ulong physical = Translate(linear, AccessKind.Write);
+        byte* page = PhysicalPage(physical, out bool writable);
+        if (page != null && writable)
+        {
+            if (_mustInterpret)
+            {
+                CheckAccess(linear, bytes, write: true);
+            }
+
+            bool equal = ExchangeWide(page + (physical & PageMask), expected, low, high);
+            NoteStore(physical >> 12);
+            return equal;
+        }
+
+        ulong oldLow = Read<ulong>(linear);
+        ulong oldHigh = Read<ulong>(linear + sizeof(ulong));
+        if (oldLow != expected[0] || oldHigh != expected[1])
+        {
+            (expected[0], expected[1]) = (oldLow, oldHigh);
+            return false;
+        }
+
+        Write(linear, low);
+        Write(linear + sizeof(ulong), high);
         return true;
+    }
+
+    private bool ExchangeWide(byte* host, ulong* expected, ulong low, ulong high)
+    {
+        if (WideAtomics.IsSupported)
+        {
+            return WideAtomics.CompareExchange((ulong*)host, expected, low, high);
+        }
+
+        // Whole towards other such instructions only; there is no more to be had from .NET itself.
+        lock (_busLock)
+        {
+            ulong* at = (ulong*)host;
+            bool equal = at[0] == expected[0] && at[1] == expected[1];
+            (expected[0], expected[1]) = (at[0], at[1]);
+            if (equal)
+            {
+                (at[0], at[1]) = (low, high);
+            }
+
+            return equal;
+        }
     }
 }

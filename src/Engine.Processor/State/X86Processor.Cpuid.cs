@@ -10,14 +10,14 @@ public sealed unsafe partial class X86Processor
 
     private const uint MaximumLeaf = 0x16, MaximumExtendedLeaf = 0x8000_0008;
 
-    private const uint Features1C = 1u << 0 | 1u << 1 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 23 | 1u << 24
+    private const uint Features1C = 1u << 0 | 1u << 1 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 17 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 23 | 1u << 24
         | 1u << 25 | 1u << 26 | 1u << 28 | 1u << 29 | 1u << 30 | 1u << 31;
 
     private const uint Features1D = 1u << 0 | 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 11 | 1u << 12
         | 1u << 13 | 1u << 14 | 1u << 15 | 1u << 16 | 1u << 17 | 1u << 19 | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26 | 1u << 27;
 
-    // FSGSBASE, TSC_ADJUST, BMI1, AVX2, SMEP, BMI2, ERMS, FPU selectors deprecated, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA.
-    private const uint Features7B = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 13 | 1u << 18 | 1u << 19
+    // FSGSBASE, TSC_ADJUST, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, FPU selectors deprecated, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA.
+    private const uint Features7B = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 10 | 1u << 13 | 1u << 18 | 1u << 19
         | 1u << 20 | 1u << 23 | 1u << 24 | 1u << 29;
 
     // UMIP, RDPID.

@@ -9,13 +9,16 @@ public sealed unsafe partial class X86Processor
         Cr0Nw = 0x2000_0000, Cr0Cd = 0x4000_0000, Cr0Pg = 0x8000_0000;
 
     internal const ulong Cr4Vme = 1, Cr4Pvi = 2, Cr4Tsd = 4, Cr4De = 8, Cr4Pse = 0x10, Cr4Pae = 0x20, Cr4Mce = 0x40, Cr4Pge = 0x80,
-        Cr4Pce = 0x100, Cr4Osfxsr = 0x200, Cr4Osxmmexcpt = 0x400, Cr4Umip = 0x800, Cr4Fsgsbase = 0x10000, Cr4Osxsave = 0x40000,
+        Cr4Pce = 0x100, Cr4Pcide = 0x20000, Cr4Osfxsr = 0x200, Cr4Osxmmexcpt = 0x400, Cr4Umip = 0x800, Cr4Fsgsbase = 0x10000, Cr4Osxsave = 0x40000,
         Cr4Smep = 0x100000, Cr4Smap = 0x200000;
 
     internal const ulong EferSce = 1, EferLme = 0x100, EferLma = 0x400, EferNxe = 0x800;
 
     private ulong _codeLimit = ulong.MaxValue;
     private bool _checksAlignment;
+
+    // Code may reach the limit of its segment: each block is compared with it.
+    private bool _limitsFetch;
     private bool _is64Bit, _isLongMode, _isRealOrVirtual8086 = true;
 
     /// <summary>64-bit code: long mode with CS.L.</summary>
@@ -56,6 +59,7 @@ public sealed unsafe partial class X86Processor
         _isRealOrVirtual8086 = !IsProtected || IsVirtual8086;
         _is64Bit = _isLongMode && (State->Segments[(int)SegmentName.Cs].Attributes & SegmentState.Long) != 0;
         _codeLimit = _is64Bit ? ulong.MaxValue : State->Segments[(int)SegmentName.Cs].Limit;
+        _limitsFetch = _codeLimit < uint.MaxValue;
         State->Cpl = !IsProtected ? 0 : IsVirtual8086 ? 3 : State->Segments[(int)SegmentName.Ss].Dpl;
         SelectTranslationSet();
     }

@@ -56,6 +56,77 @@ public sealed class BranchLimitTests
         Assert.Equal((uint)ProcessorFixture.CodeAddress + 10, machine.Stacked(1));
     }
 
+    [Theory]
+    [InlineData(0x1A)]
+    [InlineData(0x1B)]
+    [InlineData(0x1D)]
+    [InlineData(0x1E)]
+    public void Code_runs_up_to_the_limit_of_its_segment_and_no_further(int limit)
+    {
+        using var machine = new ProtectedMachine();
+        machine.Cpu.SetSegment(SegmentName.Cs, new SegmentState { Selector = 8, Limit = (uint)ProcessorFixture.CodeAddress + (uint)limit, Attributes = 0xC09B });
+        var end = machine.Execute(a =>
+        {
+            a.xor(eax, eax);
+            for (int n = 0; n < 5; n++)
+            {
+                a.add(eax, 0x1000);
+            }
+
+            a.nop();
+            a.nop();
+        });
+        // Two bytes, five times five, NOPs at 1Bh and 1Ch, HLT at 1Dh.
+        Assert.Equal(StopReason.Halted, end);
+        Assert.Equal(0x5000u, machine.Eax);
+        Assert.Equal(limit >= 0x1D ? 0u : 13u, machine.Vector);
+        if (limit < 0x1D)
+        {
+            Assert.Equal((uint)ProcessorFixture.CodeAddress + (uint)limit + 1, machine.Stacked(1));
+        }
+    }
+
+    [Fact]
+    public void An_instruction_half_beyond_the_limit_is_not_executed()
+    {
+        using var machine = new ProtectedMachine();
+        machine.Cpu.SetSegment(SegmentName.Cs, new SegmentState { Selector = 8, Limit = (uint)ProcessorFixture.CodeAddress + 4, Attributes = 0xC09B });
+        machine.Execute(a =>
+        {
+            a.xor(eax, eax);
+            a.add(eax, 0x1000);
+        });
+        Assert.Equal(13u, machine.Vector);
+        Assert.Equal(0u, machine.Eax);
+        Assert.Equal((uint)ProcessorFixture.CodeAddress + 2, machine.Stacked(1));
+    }
+
+    [Fact]
+    public void Real_mode_code_does_not_run_past_64_KB()
+    {
+        using var fixture = new ProcessorFixture(bits: 16);
+        fixture.Write(13 * 4, 0x2000);
+        fixture.Load(0xFFFE, a =>
+        {
+            a.nop();
+            a.nop();
+        });
+        fixture.Load(0x2000, a =>
+        {
+            a.pop(ax);
+            a.hlt();
+        });
+        // What lies behind is not to be executed.
+        fixture.Load(0x1_0000, a =>
+        {
+            a.mov(ax, 1);
+            a.hlt();
+        });
+        fixture.Execute(a => a.jmp(0xFFFE));
+        Assert.Equal(0ul, fixture.Cpu.GetGeneralRegister(0) & 0xFFFF);
+        Assert.Equal(0x2002ul, fixture.Cpu.Rip);
+    }
+
     [Fact]
     public void A_conditional_branch_with_a_short_operand_goes_on_in_full_width_when_not_taken()
     {

@@ -15,21 +15,11 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)MemoryBytes);
     private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
+    private readonly Lock _busLock = new();
 
     public ProcessorFixture(int bits = 64, int level = 0)
     {
-        Cpu = new X86Processor(new ProcessorOptions
-        {
-            Index = 0,
-            ProcessorCount = 1,
-            Memory = this,
-            Ports = this,
-            Timestamp = new TimestampCounter(),
-            FeatureLevel = level,
-        })
-        {
-            LocalApic = this,
-        };
+        Cpu = Make(level, translate: true);
         Bits = bits;
         if (bits == 16)
         {
@@ -48,20 +38,9 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
                 Write(PageTables + 0x2000 + (n * 8), (n << 21) | 0x87);
             }
 
-            Cpu.Cr3 = PageTables;
-            Cpu.Cr4 = 0x620;
-            Cpu.Efer = 0xD01;
         }
 
-        Cpu.Cr0 = bits == 64 ? 0x8000_0033 : 0x33;
-        uint size = bits == 64 ? 0xA000u : 0xC000u;
-        Cpu.SetSegment(SegmentName.Cs, new SegmentState { Selector = 8, Limit = uint.MaxValue, Attributes = size | 0x9B });
-        foreach (var name in new[] { SegmentName.Ds, SegmentName.Es, SegmentName.Ss })
-        {
-            Cpu.SetSegment(name, new SegmentState { Selector = 16, Limit = uint.MaxValue, Attributes = 0xC093 });
-        }
-
-        Cpu.SetGeneralRegister(4, StackTop);
+        EnterFlatMode(Cpu);
     }
 
     public X86Processor Cpu { get; }
@@ -85,6 +64,14 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
     public byte TaskPriority { get; set; }
 
     public ulong ApicBase => 0xFEE0_0900;
+
+    /// <summary>Another processor of the machine, in the same mode and with the same memory.</summary>
+    public X86Processor AddProcessor(bool translate)
+    {
+        var other = Make(0, translate);
+        EnterFlatMode(other);
+        return other;
+    }
 
     /// <summary>Assembles code to an address.</summary>
     public void Load(ulong address, Action<Assembler> code)
@@ -144,6 +131,41 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
     }
 
     public bool TryWriteMsr(uint index, ulong value) => index == 0x1B;
+
+    private X86Processor Make(int level, bool translate) => new(new ProcessorOptions
+    {
+        Index = 0,
+        ProcessorCount = 1,
+        Memory = this,
+        Ports = this,
+        Timestamp = new TimestampCounter(),
+        BusLock = _busLock,
+        FeatureLevel = level,
+        Translate = translate,
+    })
+    {
+        LocalApic = this,
+    };
+
+    private void EnterFlatMode(X86Processor cpu)
+    {
+        if (Bits == 64)
+        {
+            cpu.Cr3 = PageTables;
+            cpu.Cr4 = 0x620;
+            cpu.Efer = 0xD01;
+        }
+
+        cpu.Cr0 = Bits == 64 ? 0x8000_0033 : 0x33;
+        uint size = Bits == 64 ? 0xA000u : 0xC000u;
+        cpu.SetSegment(SegmentName.Cs, new SegmentState { Selector = 8, Limit = uint.MaxValue, Attributes = size | 0x9B });
+        foreach (var name in new[] { SegmentName.Ds, SegmentName.Es, SegmentName.Ss })
+        {
+            cpu.SetSegment(name, new SegmentState { Selector = 16, Limit = uint.MaxValue, Attributes = 0xC093 });
+        }
+
+        cpu.SetGeneralRegister(4, StackTop);
+    }
 
     public void Dispose()
     {

@@ -49,6 +49,9 @@ public sealed class SoftwarePartition : IPartition
 
     internal PhysicalMemoryMap Memory { get; }
 
+    /// <summary>Taken by processors for what is to be atomic and the host has no operation for.</summary>
+    internal Lock BusLock { get; } = new();
+
     /// <inheritdoc/>
     public void MapMemory(ulong guestAddress, nint hostAddress, ulong bytes, MemoryAccess access)
     {

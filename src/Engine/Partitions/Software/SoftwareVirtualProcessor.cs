@@ -28,6 +28,7 @@ internal sealed class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
             Memory = _bus,
             Ports = _bus,
             Timestamp = timestamp,
+            BusLock = partition.BusLock,
             PhysicalAddressBits = physicalAddressBits,
             CoresPerSocket = BitOperations.IsPow2(options.CoresPerSocket) && options.CoresPerSocket <= options.ProcessorCount ? options.CoresPerSocket : 1,
             FeatureLevel = (int)ProcessorModels.Parse(options.ProcessorModel),
