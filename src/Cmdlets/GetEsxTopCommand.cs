@@ -14,6 +14,10 @@ namespace Hypervisor.Cmdlets;
 /// Virtual processors that waited for a physical one, for a minute.
 /// </example>
 /// <example>
+/// <code>Get-EsxTop Disk -Expand -Delay 5</code>
+/// Every disk: operations, bandwidth, and where their time went (DAVG, KAVG, GAVG, QAVG).
+/// </example>
+/// <example>
 /// <code>Get-EsxTop -Batch -Delay 5 -Iterations 60 > esxtop.csv</code>
 /// Five minutes for programs that read esxtop's batch mode or Windows' performance monitor.
 /// </example>
@@ -22,15 +26,15 @@ namespace Hypervisor.Cmdlets;
 /// The counters themselves, which only grow.
 /// </example>
 [Cmdlet(VerbsCommon.Get, "EsxTop", DefaultParameterSetName = Rates)]
-[OutputType(typeof(EsxTopCpu), ParameterSetName = [Rates])]
-[OutputType(typeof(EsxTopCpuCounters), ParameterSetName = [Counters])]
+[OutputType(typeof(EsxTopCpu), typeof(EsxTopDisk), typeof(EsxTopVMDisk), ParameterSetName = [Rates])]
+[OutputType(typeof(EsxTopCpuCounters), typeof(EsxTopDiskCounters), ParameterSetName = [Counters])]
 [OutputType(typeof(string), ParameterSetName = [Csv])]
 public sealed class GetEsxTopCommand : HypervisorCmdlet
 {
     private const string Rates = "Rates", Counters = "Raw", Csv = "Batch";
     private const double DefaultDelay = 2, LeastDelay = 0.1, MostDelay = 86_400;
 
-    /// <summary>Panel: Cpu.</summary>
+    /// <summary>Panel: Cpu, Disk (datastores; expanded, the disks on them), Adapter (all datastores together) or VMDisk (machines; expanded, their disks).</summary>
     [Parameter(Position = 0)]
     [ValidateNotNullOrEmpty]
     public string Panel { get; set; } = "Cpu";
@@ -44,7 +48,7 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
     [ValidateRange(1, int.MaxValue)]
     public int Iterations { get; set; } = 1;
 
-    /// <summary>A line for each virtual processor, not for each machine.</summary>
+    /// <summary>A line for each virtual processor or disk, not for each machine or datastore.</summary>
     [Parameter(ParameterSetName = Rates)]
     public SwitchParameter Expand { get; set; }
 

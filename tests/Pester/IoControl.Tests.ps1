@@ -74,6 +74,21 @@ Describe 'Storage I/O control' {
         (Get-IoControl web).NumDiskShares | Should -Be 5
     }
 
+    It 'is seen in EsxTop''s panels' {
+        $null = Start-VM web
+        $device = Get-EsxTop Disk -Delay 0.2
+        $device.Name | Should -Be (Get-IoControl web).Datastore
+        $device.QueueDepth | Should -Be 64
+        (Get-EsxTop Disk -Expand -Delay 0.2).Name | Should -Be 'web: Hard disk 1'
+        (Get-EsxTop Adapter -Delay 0.2).Name | Should -Be 'vmhba0'
+        (Get-EsxTop VMDisk -Delay 0.2).NumDisks | Should -Be 1
+        (Get-EsxTop VMDisk -Raw).Path | Should -Be $disk
+        Get-EsxTop Disk -Delay 0.2 | Out-String -Width 300 | Should -Match 'DQLEN\s+ACTV\s+QUED.*DAVG/cmd\s+KAVG/cmd\s+GAVG/cmd\s+QAVG/cmd'
+        $names = (Get-EsxTop -Batch -Delay 0.2 | ConvertFrom-Csv)[0].PSObject.Properties.Name
+        $names | Where-Object { $_ -like '*\Physical Disk SCSI Device(*)\Average Kernel MilliSec/Command' } | Should -HaveCount 1
+        $names | Where-Object { $_ -like '*\Virtual Disk(web:Hard disk 1)\Commands/sec' } | Should -HaveCount 1
+    }
+
     It 'shows disks and datastores as tables' {
         $text = Get-IoControl web | Out-String
         $text | Should -Match 'VM\s+Disk\s+Datastore\s+SharesLevel\s+Shares\s+Limit IO/s'

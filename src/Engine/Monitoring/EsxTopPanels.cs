@@ -6,7 +6,13 @@ namespace Hypervisor.Engine.Monitoring;
 internal static class EsxTopPanels
 {
     /// <summary>All panels of a host, the default first.</summary>
-    public static IReadOnlyList<EsxTopPanel> Of(HypervisorHost host) => [new EsxTopCpuPanel(host.Services.Scheduler)];
+    public static IReadOnlyList<EsxTopPanel> Of(HypervisorHost host) =>
+    [
+        new EsxTopCpuPanel(host.Services.Scheduler),
+        new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Disk),
+        new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Adapter),
+        new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.VMDisk),
+    ];
 
     /// <summary>A panel by its name.</summary>
     /// <exception cref="InvalidConfigurationException">There is none; the message names those there are.</exception>

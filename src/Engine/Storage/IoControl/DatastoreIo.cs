@@ -13,6 +13,7 @@ public sealed class DatastoreIo : IDisposable
     private readonly Lock _lock = new();
     private readonly DatastorePolicy _policy;
     private readonly List<DiskIo> _disks = [];
+    private readonly long _openedAt = IoClock.Now;
     private DatastoreIoSettings _settings;
     private DiskIoStatistics _ofDetached;
     private PreciseEvent? _wake;
@@ -81,6 +82,9 @@ public sealed class DatastoreIo : IDisposable
             }
         }
     }
+
+    /// <summary>Nanoseconds since it was first used.</summary>
+    internal long UpTime => IoClock.Now - _openedAt;
 
     /// <summary>There is something to schedule: control is on, or a disk or the datastore has a limit or a reservation.</summary>
     internal bool IsControlled => _controlled;

@@ -16,6 +16,7 @@ public sealed class DiskIo : IDisposable
 {
     private long _reads, _writes, _others, _bytesRead, _bytesWritten, _errors;
     private long _deviceTime, _kernelTime, _queueTime, _readTime, _writeTime;
+    private readonly long _attachedAt = IoClock.Now;
     private int _underWay;
     private int _disposed;
 
@@ -58,6 +59,9 @@ public sealed class DiskIo : IDisposable
             };
         }
     }
+
+    /// <summary>Nanoseconds since it was attached.</summary>
+    internal long UpTime => IoClock.Now - _attachedAt;
 
     internal DiskQueue Queue { get; }
 
