@@ -31,7 +31,7 @@ public sealed record ProcessorOptions
     public int CoresPerSocket { get; init; }
 
     /// <summary>
-    /// Bytes for decoded and translated code together, a multiple of 8192, from 1 MB; when they are used up all of it is forgotten.
+    /// Bytes for decoded and translated code together, a multiple of 16384, from 1 MB; when they are used up all of it is forgotten.
     /// </summary>
     public int CodeCacheBytes { get; init; } = 64 << 20;
 

@@ -46,9 +46,9 @@ public sealed unsafe partial class X86Processor : IDisposable
         _fetches = (FetchEntry*)(_jumps + JumpEntries);
         _fetchMarker = (DecodedInstruction*)(_fetches + FetchEntries);
         _cacheLimit = options.CodeCacheBytes;
-        _blocks = new BlockCache(options.CodeCacheBytes / 2);
+        _blocks = new BlockCache(options.CodeCacheBytes / 4 * 3);
         _translationThreshold = Math.Max(1, options.TranslationThreshold);
-        _translator = options.Translate && BlockTranslator.IsSupported ? new BlockTranslator(_native, options.CodeCacheBytes / 2) : null;
+        _translator = options.Translate && BlockTranslator.IsSupported ? new BlockTranslator(_native, options.CodeCacheBytes / 4) : null;
         for (int set = 0; set < TranslationBuffer.Sets; set++)
         {
             TranslationBuffer.Clear(SetOf(set));

@@ -117,7 +117,9 @@ public sealed unsafe partial class X86Processor
             }
             else
             {
+                // And what begins in the page before and ends in this one.
                 targets.RemovePage(linear);
+                targets.RemovePage(linear - TranslationBuffer.PageBytes);
             }
         }
 
@@ -476,7 +478,7 @@ public sealed unsafe partial class X86Processor
     // One instruction whose bytes lie in two pages, or outside memory (there everything reads as all ones).
     private bool TryDecodeAcrossPages(Block* block, Decoder decoder, byte* first, int firstCount, ulong linear)
     {
-        block->Warmth = 0;
+        block->Warmth = first == null ? 0 : block->Warmth;
         byte* bytes = stackalloc byte[MaximumInstructionBytes];
         new Span<byte>(bytes, MaximumInstructionBytes).Fill(0xFF);
         if (first != null)
@@ -505,6 +507,7 @@ public sealed unsafe partial class X86Processor
         if (block->Count == 0)
         {
             // Fifteen bytes of prefixes: longer than any instruction may be.
+            block->Warmth = 0;
             DecodedInstruction* to = Block.First(block);
             *to = default;
             to->Handler = InstructionTable.Get(Code.INVALID, OperandForm.Register);

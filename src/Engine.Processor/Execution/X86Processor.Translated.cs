@@ -86,17 +86,23 @@ public sealed unsafe partial class X86Processor
 
     private TranslatedBlock* Translate(Block* block, int set)
     {
-        byte* page = PhysicalPage(block->Page << 12, out _);
         byte* records = _blocks.Reserve(BlockTranslator.RecordBytes(block), 16);
-        if (page == null || records == null || !_translator!.HasRoom)
+        if (records == null || !_translator!.HasRoom)
         {
             // Full: all is forgotten before the next block.
             SetAttention(Attention.FlushBlocks);
             return null;
         }
 
+        byte* bytes = stackalloc byte[BlockTranslator.MaximumBytes];
+        if (!TryCopyBlock(block, bytes, out int count))
+        {
+            block->Warmth = 0;
+            return null;
+        }
+
         long start = Stopwatch.GetTimestamp();
-        TranslatedBlock* translation = _translator.Translate(block, set, (State->Cr4 & Cr4Smap) != 0, page, records, out int bytes);
+        TranslatedBlock* translation = _translator.Translate(block, set, (State->Cr4 & Cr4Smap) != 0, bytes, count, records, out int used);
         _translationTicks += Stopwatch.GetTimestamp() - start;
         if (translation == null)
         {
@@ -105,9 +111,27 @@ public sealed unsafe partial class X86Processor
         }
 
         _translatedBlocks++;
-        _blocks.Keep(records, bytes);
+        _blocks.Keep(records, used);
         *Block.Translation(block, set) = translation;
         return translation;
+    }
+
+    // The block's bytes, from one page or two, at one moment: other processors may be storing to them.
+    private bool TryCopyBlock(Block* block, byte* bytes, out int count)
+    {
+        int offset = (int)(block->Key & PageMask);
+        count = Block.First(block)[block->Count - 1].Offset;
+        int first = Math.Min(count, (int)PageMask + 1 - offset);
+        byte* page = PhysicalPage(block->Page << 12, out _);
+        byte* second = first < count ? PhysicalPage(block->SecondPage << 12, out _) : page;
+        if (page == null || second == null || count > BlockTranslator.MaximumBytes)
+        {
+            return false;
+        }
+
+        new Span<byte>(page + offset, first).CopyTo(new Span<byte>(bytes, count));
+        new Span<byte>(second, count - first).CopyTo(new Span<byte>(bytes + first, count - first));
+        return true;
     }
 
     private bool RunTranslated(byte* target)
@@ -137,12 +161,42 @@ public sealed unsafe partial class X86Processor
             else
             {
                 target = Interpret((TranslatedBlock*)state->ExitRecord, out vectors, out bool faulted);
+                if (faulted)
+                {
+                    return false;
+                }
+
                 if (target == null)
                 {
-                    return !faulted;
+                    target = FindTarget();
+                    vectors = false;
+                    if (target == null)
+                    {
+                        return true;
+                    }
                 }
             }
         }
+    }
+
+    // The translation of RIP, if it is known and nothing else is to be looked at first.
+    private byte* FindTarget()
+    {
+        CpuState* state = State;
+        if (state->Attention != 0 || !_is64Bit || MustInterpret || state->Cpl is 1 or 2)
+        {
+            return null;
+        }
+
+        byte* target = _targets[CurrentSet].Find(state->Rip);
+        if (target != null)
+        {
+            // A link that waits for RIP to be found waits no longer.
+            _linkSlot = null;
+            state->SystemFlags &= ~Rflags.Resume;
+        }
+
+        return target;
     }
 
     // A jump within the page: where to go on, or null with RIP set.

@@ -134,7 +134,7 @@ internal static unsafe partial class SystemInstructions
 
         RequireKernel(cpu);
         ref ulong gs = ref cpu.State->Segments[(int)SegmentName.Gs].Base;
-        (gs, cpu.Msrs.KernelGsBase) = (cpu.Msrs.KernelGsBase, gs);
+        (gs, cpu.State->KernelGsBase) = (cpu.State->KernelGsBase, gs);
         return i + 1;
     }
 

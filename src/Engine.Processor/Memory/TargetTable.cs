@@ -37,6 +37,13 @@ internal sealed unsafe class TargetTable(byte* table)
         _count = Math.Min(_count + 1, LoggedEntries + 1);
     }
 
+    /// <summary>The code at an address, or null.</summary>
+    public byte* Find(ulong linear)
+    {
+        int entry = (int)(linear & (Entries - 1));
+        return Table[2 * entry] + linear == 0 ? (byte*)Table[(2 * entry) + 1] : null;
+    }
+
     /// <summary>Forgets everything.</summary>
     public void Clear()
     {

@@ -83,6 +83,9 @@ internal unsafe struct CpuState
     /// <summary>Sixteen vector registers of 32 bytes; the low half is XMM.</summary>
     public VectorFile Vectors;
 
+    /// <summary>IA32_KERNEL_GS_BASE: what SWAPGS exchanges with the base of GS.</summary>
+    public ulong KernelGsBase;
+
     /// <summary>In translated code: the linear address of the page that runs.</summary>
     public ulong PageRip;
 

@@ -7,7 +7,7 @@ internal sealed class ModelSpecificRegisters
 
     public const int MachineCheckBanks = 10;
 
-    public ulong Star, Lstar, Cstar, SyscallMask, KernelGsBase, TscAux, TscAdjust, SysenterCs, SysenterEsp, SysenterEip, Pat, MiscEnable,
+    public ulong Star, Lstar, Cstar, SyscallMask, TscAux, TscAdjust, SysenterCs, SysenterEsp, SysenterEip, Pat, MiscEnable,
         FeatureControl, SpeculationControl, MtrrDefault, MicrocodeRevision, MachineCheckStatus, MachineCheckControl;
 
     /// <summary>Base and mask of each variable range.</summary>
@@ -21,7 +21,7 @@ internal sealed class ModelSpecificRegisters
 
     public void Reset()
     {
-        Star = Lstar = Cstar = SyscallMask = KernelGsBase = TscAux = TscAdjust = SysenterCs = SysenterEsp = SysenterEip = 0;
+        Star = Lstar = Cstar = SyscallMask = TscAux = TscAdjust = SysenterCs = SysenterEsp = SysenterEip = 0;
         SpeculationControl = 0;
         Pat = 0x0007_0406_0007_0406;
         // Fast strings.

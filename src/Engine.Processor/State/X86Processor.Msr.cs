@@ -67,7 +67,7 @@ public sealed unsafe partial class X86Processor
             case 0xC000_0084: value = m.SyscallMask; return true;
             case 0xC000_0100: value = State->Segments[(int)SegmentName.Fs].Base; return true;
             case 0xC000_0101: value = State->Segments[(int)SegmentName.Gs].Base; return true;
-            case 0xC000_0102: value = m.KernelGsBase; return true;
+            case 0xC000_0102: value = State->KernelGsBase; return true;
             case 0xC000_0103: value = m.TscAux; return true;
         }
 
@@ -109,7 +109,7 @@ public sealed unsafe partial class X86Processor
             case 0xC000_0084: m.SyscallMask = (uint)value; return true;
             case 0xC000_0100: return SetCanonical(ref State->Segments[(int)SegmentName.Fs].Base, value);
             case 0xC000_0101: return SetCanonical(ref State->Segments[(int)SegmentName.Gs].Base, value);
-            case 0xC000_0102: return SetCanonical(ref m.KernelGsBase, value);
+            case 0xC000_0102: return SetCanonical(ref State->KernelGsBase, value);
             case 0xC000_0103: return SetIf(value >> 32 == 0, ref m.TscAux, value);
         }
 

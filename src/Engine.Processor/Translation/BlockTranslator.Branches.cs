@@ -6,6 +6,8 @@ namespace Hypervisor.Engine.Processor.Translation;
 // translated: wherever the page is mapped, both ends are. Everywhere else the target's linear address is looked up.
 internal sealed unsafe partial class BlockTranslator
 {
+    private const int LongestInstruction = 15;
+
     private bool TryEmitBranch(in Instruction instruction)
     {
         if (instruction.Op0Kind == OpKind.NearBranch64 && (long)instruction.NearBranchTarget != (int)instruction.NearBranchTarget)
@@ -51,7 +53,7 @@ internal sealed unsafe partial class BlockTranslator
 
         int condition = Conditions[(int)instruction.ConditionCode];
         long target = (long)instruction.NearBranchTarget;
-        bool samePage = (ulong)target < TranslationBuffer.PageBytes;
+        bool samePage = (ulong)target <= TranslationBuffer.PageBytes - LongestInstruction;
         if (samePage && !IsBackward(instruction))
         {
             byte* taken = _code.JumpCondition(condition);
@@ -194,7 +196,8 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Goes on at a place relative to the page's start, the stack pointer moved at last.</summary>
     private void EmitGoTo(long target, int stackChange = 0)
     {
-        if ((ulong)target < TranslationBuffer.PageBytes)
+        // An instruction that begins near the page's end may lie in two pages: that is looked up.
+        if ((ulong)target <= TranslationBuffer.PageBytes - LongestInstruction)
         {
             EmitStackChange(stackChange);
             AddLink(_code.JumpLater(), (int)target);

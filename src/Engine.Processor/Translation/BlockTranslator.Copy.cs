@@ -42,7 +42,7 @@ internal sealed unsafe partial class BlockTranslator
                 return TryEmitLeave(instruction);
             case Mnemonic.Div or Mnemonic.Idiv:
                 return TryEmitDivision(instruction);
-            case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Pushfq:
+            case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Pushfq or Mnemonic.Swapgs:
                 return TryEmitSystem(instruction);
             case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc when IsBitString(instruction) && instruction.Op0Kind == OpKind.Memory:
                 return TryEmitBitString(instruction);

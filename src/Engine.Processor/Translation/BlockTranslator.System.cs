@@ -30,6 +30,12 @@ internal sealed unsafe partial class BlockTranslator
                 return true;
             case Code.Sti:
                 return TryEmitSetInterrupt();
+            case Code.Swapgs:
+                _code.LoadState(HostRegister.Count, StateLayout.SegmentBase(SegmentName.Gs));
+                _code.LoadState(HostRegister.Translation, StateLayout.KernelGsBase);
+                _code.StoreState(StateLayout.KernelGsBase, HostRegister.Count);
+                _code.StoreState(StateLayout.SegmentBase(SegmentName.Gs), HostRegister.Translation);
+                return true;
             default:
                 return _restrictsUserPages && EmitAccess(instruction.Code == Code.Stac);
         }

@@ -18,7 +18,10 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private const int MaximumBlockBytes = 32 << 10;
     private const int MaximumLinks = 8;
     private const int MaximumInstructions = 40;
-    private const int MaximumBytes = MaximumInstructions * 15;
+
+    /// <summary>Bytes of a block, at most.</summary>
+    public const int MaximumBytes = MaximumInstructions * 15;
+
 
     private readonly ExecutableMemory _memory;
     private readonly nint _toExecutable;
@@ -93,21 +96,19 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// <summary>
     /// Translates a block. Null when it is not worth it, or when its bytes are not those that were decoded any more.
     /// </summary>
-    /// <param name="from">A block of 64-bit code within one page.</param>
+    /// <param name="from">A block of 64-bit code.</param>
     /// <param name="set">The translation set it runs with.</param>
     /// <param name="restrictsUserPages">SMAP is on, so that the supervisor's sets tell whether AC is set.</param>
-    /// <param name="page">Host address of the page.</param>
+    /// <param name="bytes">The guest's code, in memory that nobody else changes.</param>
+    /// <param name="length">Bytes of it.</param>
     /// <param name="arena">Where its records go; sufficient room was reserved.</param>
     /// <param name="arenaBytes">What they took of it.</param>
-    public TranslatedBlock* Translate(Block* from, int set, bool restrictsUserPages, byte* page, byte* arena, out int arenaBytes)
+    public TranslatedBlock* Translate(Block* from, int set, bool restrictsUserPages, byte* bytes, int length, byte* arena, out int arenaBytes)
     {
         arenaBytes = 0;
         int offset = (int)(from->Key & X86Processor.PageMask);
         DecodedInstruction* first = Block.First(from);
-        int length = first[from->Count - 1].Offset;
-        byte* copy = stackalloc byte[MaximumBytes];
-        Buffer.MemoryCopy(page + offset, copy, MaximumBytes, length);
-        _bytes.Set(copy, length);
+        _bytes.Set(bytes, length);
         _decoder.IP = (ulong)offset;
         _block = (TranslatedBlock*)arena;
         *_block = default;

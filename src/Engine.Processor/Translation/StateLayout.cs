@@ -33,6 +33,7 @@ internal static unsafe class StateLayout
     public static readonly int BitIndex64 = Offset(&Model->BitIndex64);
     public static readonly int FlagsMask = Offset(&Model->FlagsMask);
     public static readonly int WithoutInterrupt = Offset(Model->WithoutInterrupt);
+    public static readonly int KernelGsBase = Offset(&Model->KernelGsBase);
     public static readonly int Windows = Offset(Model->Windows);
     public static readonly int Misaligned16 = Offset(Model->Misaligned16);
     public static readonly int Misaligned32 = Offset(Model->Misaligned32);

@@ -106,6 +106,9 @@ internal sealed unsafe class TranslationStubs
                 code.LoadState(home, StateLayout.Register(guest));
             }
         }
+
+        // For those blocks that are entered from anywhere.
+        code.LoadState(HostRegister.Address, StateLayout.Rip);
     }
 
     // The stack's first word overlies the places of RAX and RCX, which are still in registers here.

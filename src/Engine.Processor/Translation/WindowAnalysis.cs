@@ -98,7 +98,7 @@ internal sealed class WindowAnalysis
         if (instruction.FlowControl != FlowControl.Next || !(copied || instruction.Mnemonic is Mnemonic.Lea or Mnemonic.Nop or Mnemonic.Endbr64))
         {
             // Whatever the interpreter does.
-            if (!(instruction.FlowControl == FlowControl.ConditionalBranch || instruction.Mnemonic is Mnemonic.Cli or Mnemonic.Sti))
+            if (!(instruction.FlowControl == FlowControl.ConditionalBranch || instruction.Mnemonic is Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Swapgs))
             {
                 Array.Fill(_current, None);
             }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Partitions;
 
 namespace Hypervisor.Engine.Machines;
 
@@ -7,15 +8,18 @@ namespace Hypervisor.Engine.Machines;
 internal sealed record AdvancedSettings
 {
     private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action",
-        ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback";
+        CodeCacheName = "processor.codeCacheMB", ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback";
 
-    private static readonly string[] Names = [ConsoleName, DebugExitPortName, HostLoopbackName, ProcessorModelName, TripleFaultName];
+    private static readonly string[] Names = [ConsoleName, DebugExitPortName, HostLoopbackName, CodeCacheName, ProcessorModelName, TripleFaultName];
 
     /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
     public ushort? DebugExitPort { get; private init; }
 
     /// <summary>Feature level shown by CPUID; null is the backend's own.</summary>
     public string? ProcessorModel { get; private init; }
+
+    /// <summary>MB for translated code on the software backend.</summary>
+    public int CodeCacheMB { get; private init; }
 
     /// <summary>A triple fault resets the machine, as on hardware, instead of powering it off.</summary>
     public bool ResetOnTripleFault { get; private init; }
@@ -47,6 +51,7 @@ internal sealed record AdvancedSettings
         {
             DebugExitPort = settings.TryGetValue(DebugExitPortName, out string? port) ? ParsePort(port) : null,
             ProcessorModel = settings.GetValueOrDefault(ProcessorModelName),
+            CodeCacheMB = settings.TryGetValue(CodeCacheName, out string? cache) ? ParseCodeCache(cache) : PartitionOptions.DefaultCodeCacheMB,
             InputToVirtioConsole = settings.GetValueOrDefault(ConsoleName)?.ToUpperInvariant() switch
             {
                 null or "" or "SERIAL" => false,
@@ -67,6 +72,12 @@ internal sealed record AdvancedSettings
             },
         };
     }
+
+    private static int ParseCodeCache(string text) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int megabytes)
+            && megabytes is >= PartitionOptions.MinimumCodeCacheMB and <= PartitionOptions.MaximumCodeCacheMB
+            ? megabytes
+            : throw new MachineException($"The advanced setting {CodeCacheName} is '{text}'; it can be {PartitionOptions.MinimumCodeCacheMB} to {PartitionOptions.MaximumCodeCacheMB}.");
 
     private static ushort ParsePort(string text)
     {

@@ -191,6 +191,7 @@ internal sealed class MachineHardware : IDisposable
             Bus = _bus,
             Clock = Clock,
             ProcessorModel = settings.ProcessorModel,
+            CodeCacheMB = settings.CodeCacheMB,
         });
 
     private void AddMemory(VirtualMachineConfiguration configuration, MemoryLayout layout)

@@ -3,6 +3,9 @@ namespace Hypervisor.Engine.Partitions;
 /// <summary>How a partition is to be made.</summary>
 public sealed record PartitionOptions
 {
+    /// <summary>Bounds and default of <see cref="CodeCacheMB"/>.</summary>
+    public const int MinimumCodeCacheMB = 16, MaximumCodeCacheMB = 2048, DefaultCodeCacheMB = 64;
+
     /// <summary>Virtual processors, 1 to 64.</summary>
     public required int ProcessorCount { get; init; }
 
@@ -14,6 +17,12 @@ public sealed record PartitionOptions
 
     /// <summary>Feature level shown by CPUID: null is the backend's own default. "x86-64-v1", "v2", "v3".</summary>
     public string? ProcessorModel { get; init; }
+
+    /// <summary>
+    /// MB for decoded and translated code of all processors together, <see cref="MinimumCodeCacheMB"/> to
+    /// <see cref="MaximumCodeCacheMB"/>; for backends that have any.
+    /// </summary>
+    public int CodeCacheMB { get; init; } = DefaultCodeCacheMB;
 
     /// <summary>Cores a virtual socket, as CPUID shows it. Counts other than powers of two are shown as sockets of one core.</summary>
     public int CoresPerSocket { get; init; } = 1;

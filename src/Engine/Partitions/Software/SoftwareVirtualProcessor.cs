@@ -31,6 +31,7 @@ internal sealed class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
             BusLock = partition.BusLock,
             PhysicalAddressBits = physicalAddressBits,
             CoresPerSocket = BitOperations.IsPow2(options.CoresPerSocket) && options.CoresPerSocket <= options.ProcessorCount ? options.CoresPerSocket : 1,
+            CodeCacheBytes = Math.Max(options.CodeCacheMB / options.ProcessorCount, 1) << 20,
             FeatureLevel = (int)ProcessorModels.Parse(options.ProcessorModel),
         });
         Apic = new LocalApic(index, apicBus, this, options.Clock, timestamp);
