@@ -41,6 +41,55 @@ public sealed class BranchLimitTests
         Assert.Equal(ProcessorFixture.StackTop - 8, fixture.Cpu.GetGeneralRegister(2));
     }
 
+    [Theory]
+    [InlineData("jmp")]
+    [InlineData("call")]
+    [InlineData("ret")]
+    public void A_branch_that_was_taken_often_still_faults_where_it_stands(string branch)
+    {
+        using var fixture = new ProcessorFixture();
+        fixture.Write(0x6000 + 8, 0x00AF_9B00_0000_FFFF);
+        fixture.Cpu.Gdtr = (0x6000, 0xFF);
+        fixture.Cpu.Idtr = (0x7000, 0x7FF);
+        fixture.Write(0x7000 + (13 * 16), (Handler & 0xFFFF) | (8 << 16) | (0x8Eul << 40) | ((Handler >> 16) << 48));
+        fixture.Load(Handler, a =>
+        {
+            a.mov(rcx, __[rsp + 8]);
+            a.mov(rdx, __[rsp + 32]);
+            a.hlt();
+        });
+        Label place = default;
+        Label after = default;
+        fixture.Execute(a =>
+        {
+            var top = a.CreateLabel();
+            place = a.CreateLabel();
+            after = a.CreateLabel();
+            a.lea(rsi, __[after]);
+            a.mov(rdi, 0x0000_8000_0000_0000);
+            a.mov(ebx, 1000);
+            a.Label(ref top);
+            a.mov(rsp, (long)ProcessorFixture.StackTop);
+            a.dec(ebx);
+            a.cmove(rsi, rdi);
+            a.push(rsi);
+            a.lea(r8, __[place]);
+            a.Label(ref place);
+            switch (branch)
+            {
+                case "jmp": a.jmp(rsi); break;
+                case "call": a.call(rsi); break;
+                default: a.ret(); break;
+            }
+
+            a.Label(ref after);
+            a.test(ebx, ebx);
+            a.jne(top);
+        });
+        Assert.Equal(fixture.Cpu.GetGeneralRegister(8), fixture.Cpu.GetGeneralRegister(1));
+        Assert.Equal(ProcessorFixture.StackTop - 8, fixture.Cpu.GetGeneralRegister(2));
+    }
+
     [Fact]
     public void A_branch_beyond_the_code_segment_faults_at_the_branch()
     {

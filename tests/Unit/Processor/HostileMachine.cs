@@ -180,7 +180,12 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
                 Cpu.Efer = 0xD01;
             }
 
-            Cpu.Cr0 = mode == 32 ? 0x33u : 0x8000_0033 | ((uint)_random.Next(2) << 16);
+            Cpu.Cr0 = (mode == 32 ? 0x33u : 0x8000_0033 | ((uint)_random.Next(2) << 16)) | ((uint)_random.Next(2) << 18);
+            if (_random.Next(4) == 0)
+            {
+                // VME, PVI, DE; PCID where it may be.
+                Cpu.Cr4 |= (uint)_random.Next(16) & 0xBu | (mode == 64 ? 0x2_0000u : 0);
+            }
         }
 
         Cpu.SetSegment(SegmentName.Cs, new SegmentState
@@ -203,12 +208,35 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
         }
 
         bool tables = _random.Next(2) == 0;
+        if (_random.Next(4) == 0)
+        {
+            for (int number = 0; number < 4; number++)
+            {
+                Cpu.SetDebug(number, RandomAddress());
+            }
+
+            Cpu.SetDebug(7, (ulong)_random.NextInt64());
+        }
+
         Cpu.Gdtr = (tables ? RandomAddress() : 0x2_0000, (ushort)_random.Next(0x10000));
         Cpu.Idtr = (tables ? RandomAddress() : 0x3_0000, tables ? (ushort)0xFFF : (ushort)0);
         if (tables && _random.Next(2) == 0)
         {
-            Cpu.SetSegment(SegmentName.Tr, new SegmentState { Selector = 0x28, Base = RandomAddress() & 0x7FFF_FFFF, Limit = (uint)_random.Next(0x3000), Attributes = 0x8B });
+            Cpu.SetSegment(SegmentName.Tr, new SegmentState { Selector = 0x28, Base = RandomAddress() & 0x7FFF_FFFF, Limit = (uint)_random.Next(0x3000), Attributes = _random.Next(4) == 0 ? 0x83u : 0x8B });
+            WriteSystemDescriptors();
             Cpu.SetSegment(SegmentName.Ldtr, new SegmentState { Selector = 0x30, Base = RandomAddress() & 0x7FFF_FFFF, Limit = (uint)_random.Next(0x3000), Attributes = 0x82 });
+        }
+    }
+
+    // Descriptors of tasks and gates among the random ones, in both tables.
+    private void WriteSystemDescriptors()
+    {
+        ReadOnlySpan<byte> types = [0x81, 0x84, 0x85, 0x89, 0x8B, 0x8C, 0x8E, 0xE4, 0xE5, 0xEC, 0xEE, 0xEF, 0x9B, 0xFB, 0x93, 0xF3, 0x82];
+        for (int at = 0x2_0000; at < 0x3_1000; at += 8)
+        {
+            ulong value = (ulong)_random.NextInt64() & 0x00FF_00FF_FFFF_FFFF;
+            value = (value & ~0xFFFF_0000ul) | ((ulong)_random.Next(0x80) << 19);
+            BinaryPrimitives.WriteUInt64LittleEndian(Memory[at..], value | ((ulong)types[_random.Next(types.Length)] << 40));
         }
     }
 
