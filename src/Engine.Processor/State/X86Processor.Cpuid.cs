@@ -26,6 +26,10 @@ public sealed unsafe partial class X86Processor
     // FSRM, IBRS and IBPB, STIBP, ARCH_CAPABILITIES, SSBD.
     private const uint Features7D = 1u << 4 | 1u << 26 | 1u << 27 | 1u << 29 | 1u << 31;
 
+    // BHI_CTRL, MCDT_NO. Linux does not believe BHI_NO of IA32_ARCH_CAPABILITIES, and without BHI_DIS_S (IA32_SPEC_CTRL[10]) it runs a
+    // loop of branches at every system call.
+    private const uint Features7D2 = 1u << 4 | 1u << 5;
+
     // LAHF in 64-bit mode, LZCNT, PREFETCHW.
     private const uint FeaturesExtendedC = 1u << 0 | 1u << 5 | 1u << 8;
 
@@ -78,9 +82,13 @@ public sealed unsafe partial class X86Processor
                 eax = 4;
                 break;
             case 7 when subleaf == 0:
+                eax = 2;
                 ebx = Features7B & ~_level.Hidden7B;
                 ecx = Features7C;
                 edx = Features7D;
+                break;
+            case 7 when subleaf == 2:
+                edx = Features7D2;
                 break;
             case 0xB:
                 IdentifyTopology(subleaf, coreBits, out eax, out ebx, out ecx);

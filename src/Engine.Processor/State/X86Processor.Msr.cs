@@ -15,6 +15,9 @@ public sealed unsafe partial class X86Processor
 
     private const uint ApicBaseMsr = 0x1B, TscDeadline = 0x6E0;
 
+    /// <summary>IBRS, STIBP, SSBD and BHI_DIS_S: kept, and without effect on what never speculates.</summary>
+    private const ulong SpeculationControls = 7 | 1ul << 10;
+
     internal ModelSpecificRegisters Msrs => _msrs;
 
     internal ulong ReadTimestamp() => _timestamp.Read() + _msrs.TscAdjust;
@@ -91,7 +94,7 @@ public sealed unsafe partial class X86Processor
             case 0x10: AdjustTimestamp(value - _timestamp.Read()); return true;
             case 0x3A: return value == m.FeatureControl;
             case 0x3B: AdjustTimestamp(value); return true;
-            case 0x48: return SetIf((value & ~7ul) == 0, ref m.SpeculationControl, value);
+            case 0x48: return SetIf((value & ~SpeculationControls) == 0, ref m.SpeculationControl, value);
             case 0x49: return (value & ~1ul) == 0;
             case 0x79: return true;
             case 0x8B: return true;

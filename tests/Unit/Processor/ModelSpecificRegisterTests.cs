@@ -27,6 +27,7 @@ public sealed class ModelSpecificRegisterTests : IDisposable
     [InlineData(0x277, 0x0007_0406_0007_0105ul, true)]
     [InlineData(0x277, 0x0007_0406_0007_0102ul, false)]
     [InlineData(0x175, 0x0000_8000_0000_0000ul, false)]
+    [InlineData(0x48, 0x400ul, true)]
     [InlineData(0x48, 8ul, false)]
     [InlineData(0xC000_0103, 0x1_0000_0000ul, false)]
     [InlineData(0x17A, 8ul, false)]
