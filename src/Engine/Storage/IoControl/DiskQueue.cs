@@ -31,6 +31,9 @@ internal sealed class DiskQueue
 
     public long ByteLimitTag { get; set; }
 
+    /// <summary>When the last request was taken out, nanoseconds; while none waits.</summary>
+    public long IdleSince { get; set; }
+
     /// <summary>Virtual time at which the first request is due by shares: cost served divided by shares.</summary>
     public double ShareTag { get; set; }
 

@@ -17,6 +17,7 @@ internal sealed class MClock(MClockOptions options)
     private double _virtualTime;
     private double _budgetInterval;
     private long _budgetTag;
+    private long _idleSince;
     private int _disks;
 
     /// <summary>Requests that wait.</summary>
@@ -75,11 +76,18 @@ internal sealed class MClock(MClockOptions options)
         request.QueuedAt = now;
         request.Queue = queue;
         queue.Append(request);
-        Waiting++;
+        if (Waiting++ == 0)
+        {
+            _budgetTag = AfterIdling(_budgetTag, _idleSince, now);
+        }
+
         if (queue.Count > 1)
         {
             return;
         }
+
+        queue.LimitTag = AfterIdling(queue.LimitTag, queue.IdleSince, now);
+        queue.ByteLimitTag = AfterIdling(queue.ByteLimitTag, queue.IdleSince, now);
 
         // Became active. A disk that was idle may be served a little before the others, not for all it left unused (section 3.2, burst handling).
         CatchUp(queue);
@@ -156,21 +164,23 @@ internal sealed class MClock(MClockOptions options)
 
         if (queue.LimitInterval > 0)
         {
-            queue.LimitTag = Math.Max(queue.LimitTag, now - options.LimitCredit) + (long)(cost * queue.LimitInterval);
+            queue.LimitTag = Math.Max(queue.LimitTag, now - options.LateCredit) + (long)(cost * queue.LimitInterval);
         }
 
         if (queue.ByteInterval > 0)
         {
-            queue.ByteLimitTag = Math.Max(queue.ByteLimitTag, now - options.LimitCredit) + (long)(request.Bytes * queue.ByteInterval);
+            queue.ByteLimitTag = Math.Max(queue.ByteLimitTag, now - options.LateCredit) + (long)(request.Bytes * queue.ByteInterval);
         }
 
         if (_budgetInterval > 0)
         {
-            _budgetTag = Math.Max(_budgetTag, now - options.LimitCredit) + (long)(cost * _budgetInterval);
+            _budgetTag = Math.Max(_budgetTag, now - options.LateCredit) + (long)(cost * _budgetInterval);
         }
 
+        _idleSince = now;
         if (queue.Count == 0)
         {
+            queue.IdleSince = now;
             RemoveFromHeaps(queue);
         }
         else
@@ -182,6 +192,10 @@ internal sealed class MClock(MClockOptions options)
 
         return request;
     }
+
+    // A limit that was not used although requests waited (the host's processors were busy, or the device) is made up. Time without any is
+    // lost, but for a little.
+    private long AfterIdling(long tag, long since, long now) => Math.Max(tag, Math.Min(tag + (now - since), now - options.LimitCredit));
 
     private void CatchUp(DiskQueue queue) => queue.ShareTag = Math.Max(queue.ShareTag, _virtualTime - (options.IdleCredit * queue.ShareInterval));
 
@@ -227,8 +241,11 @@ internal sealed record MClockOptions
     /// <summary>Cost by which reservations may take a disk ahead of its shares before it is forgotten.</summary>
     public double ShareLead { get; init; } = 64;
 
-    /// <summary>Nanoseconds for which a limit that was not used may be made up: what a late timer or a short pause of the guest costs.</summary>
+    /// <summary>Nanoseconds for which a limit that was not used may be made up: what a short pause of the guest costs.</summary>
     public long LimitCredit { get; init; } = 20_000_000;
+
+    /// <summary>Nanoseconds for which a limit may be made up that could not be used although requests waited.</summary>
+    public long LateCredit { get; init; } = 250_000_000;
 
     /// <summary>Nanoseconds of a reservation that may be made up after the datastore was too slow for it.</summary>
     public long ReservationDebt { get; init; } = 1_000_000_000;

@@ -32,6 +32,9 @@ internal sealed class StorageSimulation
 
     public IReadOnlyList<Disk> Disks => _disks;
 
+    /// <summary>Most by which the scheduler wakes late for a limit, nanoseconds: what a busy host does to its threads.</summary>
+    public long MostLate { get; set; }
+
     /// <summary>A disk of which a number of requests is always under way.</summary>
     public Disk AddBusyDisk(DiskIoSettings settings, int depth, int bytes = 4096)
     {
@@ -135,7 +138,7 @@ internal sealed class StorageSimulation
         if (wake < _wakeAt && wake > Now)
         {
             _wakeAt = wake;
-            At(wake, () =>
+            At(wake + (MostLate > 0 ? _random.NextInt64(MostLate) : 0), () =>
             {
                 _wakeAt = long.MaxValue;
                 Dispatch();
