@@ -28,6 +28,23 @@ public static unsafe partial class ThreadTime
         return ClockGetTime(clock, &time) == 0 ? (time.Seconds * NanosecondsPerSecond) + time.Nanoseconds : -1;
     }
 
+    /// <summary>Whether a thread of this process sleeps in the kernel, and does not merely wait for a processor of the host.</summary>
+    public static bool IsAsleep(int thread)
+    {
+        try
+        {
+            // proc(5): "id (name) state ..."; the name may have parentheses of its own.
+            string line = File.ReadAllText($"/proc/self/task/{thread}/stat");
+            int end = line.LastIndexOf(')');
+            return end >= 0 && end + 2 < line.Length && line[end + 2] is 'S' or 'D';
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // It has ended, or there is no /proc here.
+            return false;
+        }
+    }
+
     [StructLayout(LayoutKind.Sequential)]
     private struct TimeSpec
     {

@@ -287,6 +287,11 @@ public sealed partial class HypervisorHost
                 {
                     _applied.Clear();
                     _resourceWatch.Change(Timeout.Infinite, Timeout.Infinite);
+                    if (!_running.IsEmpty)
+                    {
+                        // One was powered on between the look and the stop.
+                        WatchResources();
+                    }
                 }
             }
         }

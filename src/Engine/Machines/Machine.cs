@@ -41,7 +41,7 @@ internal sealed class Machine : IMachine, IMachineControl
             _hardware.PowerOnState();
             _schedule = scheduler?.Add(configuration.Id, configuration.Name, configuration.NumCpu, MachineResources.PlanOf(configuration));
             _processors = [.. _hardware.Partition.Processors.Select(processor =>
-                new VirtualProcessorThread(processor, configuration.Name, OnProcessorStopped, OnProcessorFailed, _schedule))];
+                new VirtualProcessorThread(processor, configuration.Name, OnProcessorStopped, OnProcessorFailed, _schedule, Backend != BackendKind.Software))];
             Console.InputHandler = Receive;
             _supervisor = new Thread(Supervise) { IsBackground = true, Name = $"machine {configuration.Name}" };
         }

@@ -28,17 +28,19 @@ internal sealed class VirtualProcessorThread
     /// <param name="stopped">Told of an exit that the machine has to decide on; the processor is paused then.</param>
     /// <param name="failed">Told of an exception out of the backend; the processor is paused then.</param>
     /// <param name="schedule">Where it asks for physical processors; null lets it run whenever it wants to.</param>
+    /// <param name="haltsInside">The backend waits inside while the guest has halted the processor.</param>
     public VirtualProcessorThread(
         IVirtualProcessor processor,
         string machineName,
         Action<VirtualProcessorThread, VpExit> stopped,
         Action<VirtualProcessorThread, Exception> failed,
-        MachineSchedule? schedule = null)
+        MachineSchedule? schedule = null,
+        bool haltsInside = false)
     {
         _processor = processor;
         _stopped = stopped;
         _failed = failed;
-        _permit = schedule?.PermitFor(processor.Index, processor.Kick);
+        _permit = schedule?.PermitFor(processor.Index, processor.Kick, haltsInside);
         _thread = new Thread(Loop) { IsBackground = true, Name = $"vcpu{processor.Index} {machineName}" };
     }
 

@@ -7,7 +7,7 @@ namespace Hypervisor.Engine.Scheduling;
 /// Drives <see cref="SchedulingPolicy"/> with real threads: whoever wants to run guest code in this process asks here. A thread of
 /// its own ends slices and lets limits go; it sleeps while nobody waits and no limit counts. Thread-safe.
 /// </summary>
-internal sealed class CpuScheduler : IDisposable
+internal sealed partial class CpuScheduler : IDisposable
 {
     // More than a machine can have processors: worlds are numbered within their group.
     private const int IdsPerGroup = 100;
@@ -16,6 +16,7 @@ internal sealed class CpuScheduler : IDisposable
     private readonly SchedulingPolicy _policy;
     private readonly Dictionary<Guid, MachineSchedule> _machines = [];
     private readonly Dictionary<Guid, SchedulingPool> _pools = [];
+    private readonly List<WorldPermit> _watched = [];
     private readonly PreciseEvent _wake = new();
     private Thread? _clock;
     private long _clockDue = long.MaxValue;
@@ -159,7 +160,9 @@ internal sealed class CpuScheduler : IDisposable
             if (world.State == WorldState.Running)
             {
                 int slot = world.Slot;
+                long stolen = StolenTime(permit, now);
                 _policy.Stop(world, WorldState.Ready, now);
+                _policy.Refund(world, stolen, now);
                 Dispatch(slot, now, permit);
             }
             else
@@ -189,7 +192,9 @@ internal sealed class CpuScheduler : IDisposable
             long now = Now;
             bool ran = world.State == WorldState.Running;
             int slot = world.Slot;
+            long stolen = ran ? StolenTime(permit, now) : 0;
             _policy.Withdraw(world, next, now);
+            _policy.Refund(world, stolen, now);
             permit.Clear();
             if (ran)
             {
@@ -216,6 +221,7 @@ internal sealed class CpuScheduler : IDisposable
                 }
             }
 
+            _watched.RemoveAll(permit => permit.World.Machine == schedule.Machine);
             _policy.Remove(schedule.Machine, now);
             _machines.Remove(schedule.Id);
             DispatchIdle(now, null);
@@ -223,6 +229,19 @@ internal sealed class CpuScheduler : IDisposable
     }
 
     private static WorldPermit PermitOf(World world) => (WorldPermit)world.Tag!;
+
+    // Other programs of the host had the processor meanwhile: the machine is owed that time. What nobody competes for is not counted.
+    private long StolenTime(WorldPermit permit, long now)
+    {
+        if (!_limits && !_policy.HasWaiting)
+        {
+            return 0;
+        }
+
+        long used = permit.UsedTime, before = permit.UsedAtStop, wall = now - permit.World.RunningSince;
+        permit.UsedAtStop = used;
+        return used < 0 ? 0 : Math.Clamp(wall - (used - before), 0, wall);
+    }
 
     private SchedulingPool PoolOf(Guid? id) => id is { } known && _pools.TryGetValue(known, out SchedulingPool? pool) ? pool : _policy.Root;
 
@@ -316,7 +335,7 @@ internal sealed class CpuScheduler : IDisposable
             {
                 long now = Now;
                 Tick(now);
-                long due = NextEvent();
+                long due = Math.Min(NextEvent(), LookInside(now));
                 if (Topology.NodeCount > 1 && _machines.Count > 0)
                 {
                     due = Math.Min(due, now + _policy.Options.RebalancePeriod);

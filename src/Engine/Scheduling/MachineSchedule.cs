@@ -27,7 +27,17 @@ internal sealed class MachineSchedule : IDisposable
     /// <summary>Makes the permit of a virtual processor. Once each.</summary>
     /// <param name="index">Which.</param>
     /// <param name="kick">Makes the processor come back from the guest soon; from any thread, must not block.</param>
-    public WorldPermit PermitFor(int index, Action kick) => new(_scheduler, Machine.Worlds[index], kick);
+    /// <param name="haltsInside">The processor does not come back when the guest halts, but waits in the backend.</param>
+    public WorldPermit PermitFor(int index, Action kick, bool haltsInside = false)
+    {
+        var permit = new WorldPermit(_scheduler, Machine.Worlds[index], kick, haltsInside);
+        if (haltsInside)
+        {
+            _scheduler.Watch(permit);
+        }
+
+        return permit;
+    }
 
     /// <summary>Takes the machine out of the schedule; its threads must have ended or released their permits.</summary>
     public void Dispose()

@@ -15,10 +15,10 @@ internal sealed record SchedulingOptions
     public long WakeCredit { get; init; } = 5 * Millisecond;
 
     /// <summary>Processor time that one who runs all the time, and still gets less than its shares say, is owed at most.</summary>
-    public long RunCredit { get; init; } = 20 * Millisecond;
+    public long RunCredit { get; init; } = 100 * Millisecond;
 
     /// <summary>Wall time for which what a limit allowed may be used later.</summary>
-    public long LimitCredit { get; init; } = 50 * Millisecond;
+    public long LimitCredit { get; init; } = 100 * Millisecond;
 
     /// <summary>Wall time for which what a reservation promised is still owed.</summary>
     public long ReservationCredit { get; init; } = 100 * Millisecond;

@@ -16,11 +16,12 @@ internal sealed class WorldPermit
     private volatile bool _held;
     private int _threadId;
 
-    internal WorldPermit(CpuScheduler scheduler, World world, Action kick)
+    internal WorldPermit(CpuScheduler scheduler, World world, Action kick, bool haltsInside)
     {
         _scheduler = scheduler;
         _kick = kick;
         World = world;
+        HaltsInside = haltsInside;
         world.Tag = this;
     }
 
@@ -28,6 +29,20 @@ internal sealed class WorldPermit
     public bool MayGoOn => _held && !_leaveRequested;
 
     internal World World { get; }
+
+    /// <summary>The backend does not come back when the guest halts: only the thread's processor time shows that it has.</summary>
+    internal bool HaltsInside { get; }
+
+    /// <summary>The scheduler has seen that the guest is halted inside the backend, and has taken the processor back.</summary>
+    internal bool IsHaltedInside { get; set; }
+
+    /// <summary>Processor time of the thread when it last left a contended processor, ns.</summary>
+    internal long UsedAtStop { get; set; }
+
+    /// <summary>Processor time of the thread at the last look, and when that was, ns.</summary>
+    internal long LastUsed { get; set; }
+
+    internal long LastLook { get; set; }
 
     /// <summary>
     /// Waits for a processor, giving way first if it was asked to. False when <see cref="Interrupt"/> ended the wait; then it has none.
@@ -71,6 +86,9 @@ internal sealed class WorldPermit
     /// <summary>Processor time that the operating system counted for the thread, ns; negative when it does not say.</summary>
     internal long UsedTime => ThreadTime.Of(_threadId);
 
+    /// <summary>The thread sleeps in the kernel.</summary>
+    internal bool IsAsleep => ThreadTime.IsAsleep(_threadId);
+
     /// <summary>By the scheduler: the thread is to leave its processor.</summary>
     internal void RequestLeave()
     {
@@ -93,6 +111,7 @@ internal sealed class WorldPermit
     {
         _leaveRequested = false;
         _granted = false;
+        IsHaltedInside = false;
     }
 
     private bool WaitForGrant()

@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Scheduling;
+using Hypervisor.Tests.Unit.Support;
 
 namespace Hypervisor.Tests.Unit.Scheduling;
 
@@ -169,6 +170,51 @@ public sealed class CpuSchedulerTests
         scheduler.SetPools([]);
         Assert.Null(machine.Machine.Parent!.Parent);
         spinner.End();
+    }
+
+    [LinuxFact]
+    public void A_thread_that_sleeps_inside_its_backend_gives_its_processor_to_others()
+    {
+        using var scheduler = new CpuScheduler(HostTopology.Uniform(1));
+        using MachineSchedule sleeping = scheduler.Add(Guid.NewGuid(), "sleeping", 1, MachinePlan.Default);
+        using MachineSchedule other = scheduler.Add(Guid.NewGuid(), "other", 1, MachinePlan.Default);
+        bool works = false, ended = false, kicked = false;
+        WorldPermit permit = sleeping.PermitFor(0, () => Volatile.Write(ref kicked, true), haltsInside: true);
+        var thread = new Thread(() =>
+        {
+            while (!Volatile.Read(ref ended))
+            {
+                permit.Acquire();
+                while (!Volatile.Read(ref kicked) && !Volatile.Read(ref ended))
+                {
+                    if (Volatile.Read(ref works))
+                    {
+                        Thread.SpinWait(50);
+                    }
+                    else
+                    {
+                        Thread.Sleep(1);
+                    }
+                }
+
+                Volatile.Write(ref kicked, false);
+            }
+
+            permit.Release(WorldState.Blocked);
+        });
+        thread.Start();
+        WorldTimes Times() => scheduler.Sample()[0].Times;
+        Wait(() => Times().Idle > 20_000_000);
+
+        var hog = new Spinner(other, 0, new Counters());
+        Wait(() => scheduler.Sample()[1].Times.Run > 50_000_000);
+        long run = Times().Run;
+        Volatile.Write(ref works, true);
+        Wait(() => Times().Run > run + 50_000_000);
+        Assert.True(Times().Ready > 0);
+        Volatile.Write(ref ended, true);
+        Assert.True(thread.Join(Patience));
+        hog.End();
     }
 
     [Fact]

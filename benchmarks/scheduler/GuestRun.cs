@@ -1,0 +1,95 @@
+using System.Diagnostics;
+using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Partitions;
+using Hypervisor.Engine.Scheduling;
+
+namespace Hypervisor.Benchmarks.Scheduler;
+
+/// <summary>A scenario with real machines: guests that spin on the software backend, under the engine's scheduler.</summary>
+internal static class GuestRun
+{
+    /// <summary>Processors that each machine had, by the scheduler's account and by the operating system's.</summary>
+    /// <param name="Run">Time on a slot.</param>
+    /// <param name="Used">Processor time of the thread.</param>
+    /// <param name="Accounted">Worst sum of the states of a world, as part of wall time.</param>
+    public sealed record Result(double[] Run, double[] Used, double Accounted);
+
+    public static Result Measure(Scenario scenario, int processors, TimeSpan time, string kernel)
+    {
+        using var scheduler = new CpuScheduler(HostTopology.Uniform(processors, 1, Scenario.ProcessorMHz));
+        var factory = new MachineFactory(scheduler);
+        IMachine[] machines = [.. scenario.Machines.Select((settings, index) => factory.Create(ConfigurationOf($"m{index}", settings, kernel)))];
+        try
+        {
+            Array.ForEach(machines, static machine => machine.Start());
+            Thread.Sleep(TimeSpan.FromSeconds(1));
+            Dictionary<Guid, WorldSample> before = scheduler.Sample().ToDictionary(static sample => sample.MachineId);
+            long start = Stopwatch.GetTimestamp();
+            Thread.Sleep(time);
+            Dictionary<Guid, WorldSample> after = scheduler.Sample().ToDictionary(static sample => sample.MachineId);
+            double wall = Stopwatch.GetElapsedTime(start).TotalNanoseconds;
+            Guid[] ids = [.. machines.Select(static machine => machine.Configuration.Id)];
+            return new Result(
+                [.. ids.Select(id => (after[id].Times.Run - before[id].Times.Run) / wall)],
+                [.. ids.Select(id => (after[id].Used - before[id].Used) / wall)],
+                ids.Max(id => Math.Abs(((after[id].Times.Total - before[id].Times.Total) / (double)(after[id].Time - before[id].Time)) - 1)));
+        }
+        finally
+        {
+            Array.ForEach(machines, static machine => machine.Dispose());
+        }
+    }
+
+    /// <summary>Time from waking to running of a thread that works a millisecond and sleeps twenty, beside guests that spin.</summary>
+    public static TimeSpan[] WakeLatencies(int hogs, int processors, int wakes, string kernel)
+    {
+        using var scheduler = new CpuScheduler(HostTopology.Uniform(processors, 1, Scenario.ProcessorMHz));
+        var factory = new MachineFactory(scheduler);
+        IMachine[] machines = [.. Enumerable.Range(0, hogs).Select(index => factory.Create(ConfigurationOf($"hog{index}", new CpuEntitlement(1000), kernel)))];
+        using MachineSchedule interactive = scheduler.Add(Guid.NewGuid(), "interactive", 1, MachinePlan.Default);
+        WorldPermit permit = interactive.PermitFor(0, static () => { });
+        try
+        {
+            Array.ForEach(machines, static machine => machine.Start());
+            var latencies = new TimeSpan[wakes];
+            for (int i = 0; i < wakes; i++)
+            {
+                Thread.Sleep(20);
+                long woke = Stopwatch.GetTimestamp();
+                permit.Acquire();
+                latencies[i] = Stopwatch.GetElapsedTime(woke);
+                while (Stopwatch.GetElapsedTime(woke) < latencies[i] + TimeSpan.FromMilliseconds(1))
+                {
+                    Thread.SpinWait(20);
+                }
+
+                permit.Release(WorldState.Idle);
+            }
+
+            Array.Sort(latencies);
+            return latencies;
+        }
+        finally
+        {
+            Array.ForEach(machines, static machine => machine.Dispose());
+        }
+    }
+
+    private static VirtualMachineConfiguration ConfigurationOf(string name, CpuEntitlement settings, string kernel) => new()
+    {
+        Id = Guid.NewGuid(),
+        Name = name,
+        MemoryMB = 8,
+        NumCpu = 1,
+        KernelPath = kernel,
+        Backend = BackendKind.Software,
+        Resources = new ResourceSettings
+        {
+            CpuSharesLevel = SharesLevel.Custom,
+            NumCpuShares = settings.Shares,
+            CpuReservationMhz = settings.ReservationMHz,
+            CpuLimitMhz = settings.LimitMHz < 0 ? null : settings.LimitMHz,
+        },
+    };
+}

@@ -1,0 +1,110 @@
+using System.Diagnostics;
+using System.Globalization;
+using Hypervisor.Benchmarks.Scheduler;
+using Hypervisor.Engine.Scheduling;
+using Hypervisor.Tests.Unit.Scheduling;
+
+// benchmarks/scheduler [seconds a scenario] [processors]
+int seconds = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 10;
+int processors = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : Environment.ProcessorCount;
+var time = TimeSpan.FromSeconds(seconds);
+string kernel = Path.GetTempFileName();
+SpinningGuest.Write(kernel);
+try
+{
+    MeasureDecisions();
+    MeasureUncontended();
+    bool cgroups = CgroupRun.IsPossible;
+    Console.WriteLine();
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Busy machines on {processors} processors, {seconds} s each. Percent of what was given out; error against the entitlement."));
+    Console.WriteLine(cgroups ? "cgroup: plain threads under cpu.shares and cpu.cfs_quota_us." : "cgroup: not to be had here.");
+    Console.WriteLine();
+    Console.WriteLine("| scenario | machine | entitled | ours: slots | ours: CPU time | error | cgroup: CPU time | error |");
+    Console.WriteLine("|---|---|---:|---:|---:|---:|---:|---:|");
+    double worst = 0, worstCgroup = 0, accounted = 0;
+    foreach (Scenario scenario in Scenario.All)
+    {
+        double[] entitled = scenario.Entitled(processors);
+        GuestRun.Result ours = GuestRun.Measure(scenario, processors, time, kernel);
+        double[]? theirs = cgroups ? CgroupRun.Measure(scenario, time) : null;
+        accounted = Math.Max(accounted, ours.Accounted);
+        for (int i = 0; i < entitled.Length; i++)
+        {
+            // Slots are wall time and compared as they are. CPU time shrinks when other programs run: its parts are compared.
+            double owed = entitled[i];
+            double used = ours.Used[i] / ours.Used.Sum() * entitled.Sum(), error = (used / owed) - 1;
+            worst = Math.Max(worst, Math.Abs(error));
+            string other = "| - | - |";
+            if (theirs is not null)
+            {
+                double had = theirs[i] / theirs.Sum() * entitled.Sum();
+                worstCgroup = Math.Max(worstCgroup, Math.Abs((had / owed) - 1));
+                other = string.Create(CultureInfo.InvariantCulture, $"| {had * 100:0.0} | {((had / owed) - 1) * 100:+0.0;-0.0;0.0} % |");
+            }
+
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"| {scenario.Name} | {i + 1} | {owed * 100:0.0} | {ours.Run[i] * 100:0.0} | {used * 100:0.0} | {error * 100:+0.0;-0.0;0.0} % {other}"));
+        }
+    }
+
+    Console.WriteLine();
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Largest error: {worst:0.0 %}; cgroup {worstCgroup:0.0 %}. Run, ready, co-stop and wait sum to wall time within {accounted:0.000 %}."));
+    foreach (int hogs in new[] { processors, 4 * processors })
+    {
+        TimeSpan[] latencies = GuestRun.WakeLatencies(hogs, processors, 300, kernel);
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"A waking thread beside {hogs} spinning guests runs after {latencies[150].TotalMilliseconds:0.00} ms at the median, {latencies[285].TotalMilliseconds:0.0} ms at the 95th percentile."));
+    }
+}
+finally
+{
+    File.Delete(kernel);
+}
+
+static void MeasureDecisions()
+{
+    const int Processors = 128, Pools = 20, MachinesPerPool = 250;
+    var simulation = new SchedulerSimulation(HostTopology.Uniform(Processors));
+    for (int p = 0; p < Pools; p++)
+    {
+        SchedulingPool pool = simulation.Policy.AddPool(simulation.Policy.Root, $"pool{p}", new CpuEntitlement(1000 * (1 + (p % 4)), 100), 0);
+        for (int m = 0; m < MachinesPerPool; m++)
+        {
+            _ = m % 5 == 0
+                ? simulation.AddHog(pool, $"hog{p}.{m}", new CpuEntitlement(1000, m), 2)
+                : simulation.AddSleeper(pool, $"sleeper{p}.{m}", new CpuEntitlement(1000), SchedulerSimulation.Millisecond, 400 * SchedulerSimulation.Millisecond, 2);
+        }
+    }
+
+    simulation.RunUntil(2 * SchedulerSimulation.Second);
+    simulation.Measures = true;
+    (long decisions, TimeSpan spent) = (simulation.Decisions, simulation.TimeInPolicy);
+    simulation.RunUntil(4 * SchedulerSimulation.Second);
+    Console.WriteLine(string.Create(
+        CultureInfo.InvariantCulture,
+        $"Simulated: {Processors} processors, {Pools * MachinesPerPool * 2} worlds in {Pools} pools: {(simulation.TimeInPolicy - spent).TotalNanoseconds / (simulation.Decisions - decisions):0} ns a decision over {simulation.Decisions - decisions} decisions, with the clock that measures it."));
+}
+
+static void MeasureUncontended()
+{
+    const int Rounds = 1_000_000;
+    using var scheduler = new CpuScheduler(HostTopology.Uniform(2));
+    using MachineSchedule machine = scheduler.Add(Guid.NewGuid(), "m", 1, MachinePlan.Default);
+    WorldPermit permit = machine.PermitFor(0, static () => { });
+    for (int pass = 0; pass < 2; pass++)
+    {
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < Rounds; i++)
+        {
+            permit.Acquire();
+            permit.Release(WorldState.Idle);
+        }
+
+        if (pass == 1)
+        {
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"A halt and a wake-up of a virtual processor that nobody competes with: {Stopwatch.GetElapsedTime(start).TotalNanoseconds / Rounds:0} ns in the scheduler."));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+using Hypervisor.Engine.Scheduling;
+
+namespace Hypervisor.Benchmarks.Scheduler;
+
+/// <summary>Machines of one busy processor each, and what they are to get.</summary>
+/// <param name="Name">For the table.</param>
+/// <param name="Machines">Their shares, reservations and limits, in thousandths of a processor.</param>
+internal sealed record Scenario(string Name, IReadOnlyList<CpuEntitlement> Machines)
+{
+    /// <summary>MHz of a processor in a scenario: a thousandth is one.</summary>
+    public const int ProcessorMHz = 1000;
+
+    public static IReadOnlyList<Scenario> All { get; } =
+    [
+        new("2 equal", Equal(2)),
+        new("3 equal", Equal(3)),
+        new("8 equal", Equal(8)),
+        new("16 equal", Equal(16)),
+        new("shares 1:2:4", [new(500), new(1000), new(2000)]),
+        new("shares 1:2:4, two each", [new(500), new(500), new(1000), new(1000), new(2000), new(2000)]),
+        new("limits 20 %, 50 %", [new(1000, 0, 200), new(1000, 0, 500), new(1000), new(1000)]),
+        new("reservation 60 %", [new(100, 600), new(1000), new(1000), new(1000), new(1000)]),
+    ];
+
+    /// <summary>Processors that each machine is entitled to.</summary>
+    public double[] Entitled(int processors)
+    {
+        var policy = new SchedulingPolicy(HostTopology.Uniform(processors, 1, ProcessorMHz));
+        SchedulingMachine[] machines = [.. Machines.Select((settings, index) => policy.AddMachine(policy.Root, $"m{index}", 1, settings, 0))];
+        Dictionary<SchedulingMachine, double> divided = Entitlement.Divide(
+            policy.Root, machines.ToDictionary(static machine => machine, static _ => (double)ProcessorMHz), policy.CapacityMHz);
+        return [.. machines.Select(machine => divided[machine] / ProcessorMHz)];
+    }
+
+    private static CpuEntitlement[] Equal(int count) => [.. Enumerable.Repeat(new CpuEntitlement(1000), count)];
+}
