@@ -35,7 +35,7 @@ public sealed record ProcessorOptions
     /// </summary>
     public int CodeCacheBytes { get; init; } = 64 << 20;
 
-    /// <summary>Translate what runs often into the host's code, where the host can (x86-64 with BMI2, Linux); otherwise all is interpreted.</summary>
+    /// <summary>Translate what runs often into the host's code, where the host can (see <see cref="TranslationSupport"/>); otherwise all is interpreted.</summary>
     public bool Translate { get; init; } = true;
 
     /// <summary>Runs in the interpreter before a block is translated, from 1 (translated when it is met first).</summary>

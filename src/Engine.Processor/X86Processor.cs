@@ -48,7 +48,7 @@ public sealed unsafe partial class X86Processor : IDisposable
         _cacheLimit = options.CodeCacheBytes;
         _blocks = new BlockCache(options.CodeCacheBytes / 4 * 3);
         _translationThreshold = Math.Max(1, options.TranslationThreshold);
-        _translator = options.Translate && BlockTranslator.IsSupported ? new BlockTranslator(_native, options.CodeCacheBytes / 4) : null;
+        _translator = options.Translate && TranslationSupport.IsAvailable ? new BlockTranslator(_native, options.CodeCacheBytes / 4) : null;
         for (int set = 0; set < TranslationBuffer.Sets; set++)
         {
             TranslationBuffer.Clear(SetOf(set));

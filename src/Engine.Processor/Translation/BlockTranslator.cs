@@ -71,9 +71,6 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _end = (byte*)_memory.Writable + codeBytes;
     }
 
-    /// <summary>The host can run translated code.</summary>
-    public static bool IsSupported => OperatingSystem.IsLinux() && HostFeatures.CanTranslate;
-
     public TranslationStubs Stubs => _stubs;
 
     /// <summary>Bytes of code emitted since the last <see cref="Clear"/>.</summary>

@@ -1,3 +1,5 @@
+using Hypervisor.Engine.Processor;
+
 namespace Hypervisor.Engine.Partitions.Software;
 
 /// <summary>Makes partitions on the software processor.</summary>
@@ -13,7 +15,9 @@ public sealed class SoftwarePartitionFactory : IPartitionFactory
         BackendKind.Software,
         Available: true,
         Accelerated: false,
-        "The software processor runs on every host; it interprets the guest's instructions.");
+        TranslationSupport.IsAvailable
+            ? "The software processor runs on every host; here it translates the guest's code into the host's."
+            : $"The software processor runs on every host; here it interprets the guest's code, because {TranslationSupport.Reason}.");
 
     /// <inheritdoc/>
     public IPartition Create(PartitionOptions options)
