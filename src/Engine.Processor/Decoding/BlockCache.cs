@@ -48,6 +48,18 @@ internal sealed unsafe class BlockCache : IDisposable
         return null;
     }
 
+    /// <summary>Adds the blocks that begin in a page to a list.</summary>
+    public void CollectPage(ulong page, List<nint> blocks)
+    {
+        for (Block* block = _pages[PageBucket(page)]; block != null; block = block->PageNext)
+        {
+            if (block->Page == page && block->Key != Block.Dropped)
+            {
+                blocks.Add((nint)block);
+            }
+        }
+    }
+
     /// <summary>Room for a block of up to so many instructions; null when the arena is full.</summary>
     public Block* Reserve(int instructions)
     {

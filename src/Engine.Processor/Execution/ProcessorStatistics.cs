@@ -18,6 +18,12 @@ public sealed record ProcessorStatistics
     /// <summary>Time spent translating.</summary>
     public required TimeSpan TranslationTime { get; init; }
 
+    /// <summary>Time in the interpreter, devices included, as far as <see cref="X86Processor.SampleTier"/> was called meanwhile.</summary>
+    public required TimeSpan InterpretedTime { get; init; }
+
+    /// <summary>Time in translated code, sampled as <see cref="InterpretedTime"/> is.</summary>
+    public required TimeSpan TranslatedTime { get; init; }
+
     /// <summary>Entries into translated code from the dispatcher.</summary>
     public required long Entries { get; init; }
 

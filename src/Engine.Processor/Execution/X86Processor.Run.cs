@@ -25,6 +25,7 @@ public sealed unsafe partial class X86Processor
         }
 
         Volatile.Write(ref _runningThread, Environment.CurrentManagedThreadId);
+        _tier = ProcessorTier.Interpreted;
         StopReason reason;
         while (!RunUntilFault(out reason))
         {
@@ -36,6 +37,7 @@ public sealed unsafe partial class X86Processor
             }
         }
 
+        _tier = ProcessorTier.Stopped;
         Volatile.Write(ref _runningThread, 0);
         return reason;
     }

@@ -20,6 +20,8 @@ public sealed unsafe partial class X86Processor
         CopiedInstructions = _translator?.Copied ?? 0,
         LeftInstructions = _translator?.Left ?? 0,
         TranslationTime = TimeSpan.FromSeconds((double)_translationTicks / Stopwatch.Frequency),
+        InterpretedTime = new TimeSpan(_interpretedTicks),
+        TranslatedTime = new TimeSpan(_translatedTicks),
         Entries = _entries,
         Links = _links,
         Lookups = _lookups,

@@ -146,8 +146,10 @@ public sealed unsafe partial class X86Processor
             state->NativeFlags = PackFlags(LazyFlags.Materialise(state));
             DeriveVectorUse(vectors);
             byte* enter = vectors ? stubs.EnterWithVectors : stubs.Enter;
+            _tier = ProcessorTier.Translated;
             // SAFETY: code emitted by the translator; it touches guest memory through the translation buffer, and the state.
             ((delegate* unmanaged<CpuState*, void>)enter)(state);
+            _tier = ProcessorTier.Interpreted;
             LazyFlags.Set(state, UnpackFlags(state->NativeFlags));
             if (state->ExitKind == (int)TranslatedExit.Link)
             {

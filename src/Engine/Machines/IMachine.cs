@@ -27,6 +27,19 @@ public interface IMachine : IDisposable
     /// <summary>Stops the virtual processors at once, closes disks and networks. Idempotent.</summary>
     void PowerOff();
 
+    /// <summary>What its virtual processors counted, by index; empty where the hardware executes the guest. Also when the machine is off.</summary>
+    IReadOnlyList<VirtualProcessorCounters> GetProcessorCounters() => [];
+
+    /// <summary>
+    /// The guest's code at an address beside the host code that a virtual processor made of it; null where the hardware executes the
+    /// guest. The processor stands still meanwhile.
+    /// </summary>
+    /// <param name="processor">Index of the virtual processor, below their number.</param>
+    /// <param name="address">Linear address; null takes the place where the processor goes on.</param>
+    /// <exception cref="PowerStateException">The machine ended meanwhile.</exception>
+    /// <exception cref="TimeoutException">The processor did not come to a stop in time.</exception>
+    IReadOnlyList<GuestTranslationLine>? DescribeTranslation(int processor, ulong? address) => null;
+
     /// <summary>Completes when the machine is off, with the reason; never faults.</summary>
     Task<MachineStop> Stopped { get; }
 

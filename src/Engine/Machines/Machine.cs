@@ -15,6 +15,8 @@ internal sealed class Machine : IMachine, IMachineControl
     /// <summary>A processor that does not stand still by then hangs in its backend.</summary>
     private static readonly TimeSpan PauseTimeout = TimeSpan.FromSeconds(30);
 
+    private static readonly TimeSpan VisitTimeout = TimeSpan.FromSeconds(10);
+
     private readonly Lock _lock = new();
     private readonly MachineHardware _hardware;
     private readonly VirtualProcessorThread[] _processors;
@@ -110,6 +112,47 @@ internal sealed class Machine : IMachine, IMachineControl
 
     /// <inheritdoc/>
     public void Reset() => RequestReset("the user");
+
+    /// <inheritdoc/>
+    public IReadOnlyList<VirtualProcessorCounters> GetProcessorCounters() =>
+        [.. _processors.Select(thread => thread.Processor.GetCounters()).OfType<VirtualProcessorCounters>().Select(counters => counters with { VMName = Configuration.Name })];
+
+    /// <inheritdoc/>
+    public IReadOnlyList<GuestTranslationLine>? DescribeTranslation(int processor, ulong? address)
+    {
+        VirtualProcessorThread thread = _processors[processor];
+        if (thread.Processor.GetCounters() is null)
+        {
+            return null;
+        }
+
+        IReadOnlyList<GuestTranslationLine>? lines = null;
+        Task visit;
+        lock (_lock)
+        {
+            // Nothing is taken apart while this is held and the machine has not ended.
+            if (!_started || _ended)
+            {
+                throw new PowerStateException($"'{Configuration.Name}' is powered off.");
+            }
+
+            visit = thread.Visit(visited => lines = visited.DescribeTranslation(address));
+        }
+
+        if (Task.WaitAny([visit], VisitTimeout) < 0)
+        {
+            throw new TimeoutException(
+                $"Virtual processor {processor} of '{Configuration.Name}' did not come to a stop within {VisitTimeout.TotalSeconds:0} seconds: the machine is being reset, or paused. It must run for this.");
+        }
+
+        if (visit.IsCanceled)
+        {
+            throw new PowerStateException($"'{Configuration.Name}' was powered off meanwhile.");
+        }
+
+        visit.GetAwaiter().GetResult();
+        return lines;
+    }
 
     /// <inheritdoc/>
     public void PowerOff()

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Scheduling;
 
@@ -18,8 +19,10 @@ internal sealed class VirtualProcessorThread
     private readonly Action<VirtualProcessorThread, Exception> _failed;
     private readonly Thread _thread;
     private readonly WorldPermit? _permit;
+    private readonly ConcurrentQueue<ProcessorVisit> _visits = new();
     private volatile bool _pauseRequested = true;
     private volatile bool _endRequested;
+    private volatile bool _ended;
     private bool _paused = true;
 
     /// <summary>Makes a thread, paused.</summary>
@@ -89,6 +92,27 @@ internal sealed class VirtualProcessorThread
         }
     }
 
+    /// <summary>
+    /// Has something done with the processor on its thread, between two instructions of the guest. A processor that stands still is
+    /// somebody else's: then it is done once that one lets it run again.
+    /// </summary>
+    /// <remarks>Not once the processor may be disposed: it is kicked.</remarks>
+    /// <returns>Completes when it is done; cancelled when the thread ended before.</returns>
+    public Task Visit(Action<IVirtualProcessor> action)
+    {
+        var visit = new ProcessorVisit(action);
+        _visits.Enqueue(visit);
+        if (_ended)
+        {
+            RefuseVisits();
+            return visit.Done;
+        }
+
+        _processor.Kick();
+        _permit?.Interrupt();
+        return visit.Done;
+    }
+
     /// <summary>Ends the thread; false when it did not end in time.</summary>
     public bool End(TimeSpan timeout)
     {
@@ -137,6 +161,10 @@ internal sealed class VirtualProcessorThread
         finally
         {
             _permit?.Release(WorldState.Blocked);
+            _ended = true;
+            // Who enqueues looks at it afterwards; this does the opposite, so that one of the two sees the other.
+            Interlocked.MemoryBarrier();
+            RefuseVisits();
             lock (_gate)
             {
                 _paused = true;
@@ -154,8 +182,11 @@ internal sealed class VirtualProcessorThread
             {
                 _permit?.Release(WorldState.Blocked);
                 StandStill();
+                continue;
             }
-            else if (_permit is null || _permit.Acquire())
+
+            CarryVisits();
+            if (_permit is null || _permit.Acquire())
             {
                 return true;
             }
@@ -164,6 +195,22 @@ internal sealed class VirtualProcessorThread
         }
 
         return false;
+    }
+
+    private void CarryVisits()
+    {
+        while (_visits.TryDequeue(out ProcessorVisit? visit))
+        {
+            visit.Carry(_processor);
+        }
+    }
+
+    private void RefuseVisits()
+    {
+        while (_visits.TryDequeue(out ProcessorVisit? visit))
+        {
+            visit.Refuse();
+        }
     }
 
     private void StandStill()

@@ -57,6 +57,13 @@ public interface IVirtualProcessor : IDisposable
     /// <summary>Sets it from such an image.</summary>
     void SetExtendedState(ReadOnlySpan<byte> xsave);
 
+    /// <summary>What it counted; null where the hardware executes the guest. Any thread, and after disposal.</summary>
+    VirtualProcessorCounters? GetCounters() => null;
+
+    /// <summary>The guest's code at an address beside the host code made of it; null where the hardware executes the guest.</summary>
+    /// <param name="address">Linear address; null takes the place where the processor goes on.</param>
+    IReadOnlyList<GuestTranslationLine>? DescribeTranslation(ulong? address) => null;
+
     /// <summary>Puts the processor into the state after INIT: processor 0 at its reset vector, others waiting for SIPI.</summary>
     void Reset();
 }

@@ -40,6 +40,12 @@ public sealed class FakeMachine(VirtualMachineConfiguration configuration, Actio
 
     public int Resets { get; private set; }
 
+    /// <summary>What its processors are said to have counted; none as on hardware.</summary>
+    public IReadOnlyList<VirtualProcessorCounters> Counters { get; set; } = [];
+
+    /// <summary>What translations were asked for.</summary>
+    public List<(int Processor, ulong? Address)> Described { get; } = [];
+
     public bool IsDisposed { get; private set; }
 
     public void Start() => onStart?.Invoke(this);
@@ -57,6 +63,14 @@ public sealed class FakeMachine(VirtualMachineConfiguration configuration, Actio
     public void PowerOff() => _stopped.TrySetResult(new MachineStop(MachineStopReason.PoweredOff, "powered off"));
 
     public void Dispose() => IsDisposed = true;
+
+    public IReadOnlyList<VirtualProcessorCounters> GetProcessorCounters() => Counters;
+
+    public IReadOnlyList<GuestTranslationLine>? DescribeTranslation(int processor, ulong? address)
+    {
+        Described.Add((processor, address));
+        return Counters.Count == 0 ? null : [new GuestTranslationLine(address ?? 0, 0, "nop", "nop")];
+    }
 
     public void Crash() => _stopped.TrySetResult(new MachineStop(MachineStopReason.GuestCrash, "triple fault"));
 

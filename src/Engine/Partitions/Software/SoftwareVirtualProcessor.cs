@@ -5,7 +5,7 @@ using Hypervisor.Engine.Processor;
 namespace Hypervisor.Engine.Partitions.Software;
 
 /// <summary>A virtual processor on <see cref="X86Processor"/>: its local APIC, its connection to the machine, and how it waits.</summary>
-internal sealed class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
+internal sealed partial class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
 {
     // General registers in the order of instruction encodings: RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI.
     private const int Rax = 0, Rcx = 1, Rdx = 2, Rbx = 3, Rsp = 4, Rbp = 5, Rsi = 6, Rdi = 7;
@@ -38,6 +38,7 @@ internal sealed class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
         _bus.Apic = Apic;
         _processor.LocalApic = Apic;
         _processor.WorkArrived = Wake;
+        TierSampler.Add(_processor);
     }
 
     /// <inheritdoc/>
@@ -242,6 +243,7 @@ internal sealed class SoftwareVirtualProcessor : IVirtualProcessor, IApicTarget
         if (!_disposed)
         {
             _disposed = true;
+            TierSampler.Remove(_processor);
             Apic.Dispose();
             _processor.Dispose();
         }

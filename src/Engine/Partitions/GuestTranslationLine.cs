@@ -1,0 +1,8 @@
+namespace Hypervisor.Engine.Partitions;
+
+/// <summary>A line of the guest's code beside the host code that a processor in software made of it.</summary>
+/// <param name="Address">Linear address of the guest's instruction that the line belongs to; of the block in its heading.</param>
+/// <param name="Offset">Bytes from the start of the block's host code; null without host code.</param>
+/// <param name="Guest">The guest's instruction, in the first line of those that belong to it; in a block's heading, what the block is.</param>
+/// <param name="Host">The host's instruction; empty without one.</param>
+public sealed record GuestTranslationLine(ulong Address, int? Offset, string Guest, string Host);
