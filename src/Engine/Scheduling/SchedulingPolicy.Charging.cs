@@ -30,7 +30,7 @@ internal sealed partial class SchedulingPolicy
 
         world.ChargedUntil = now;
         Charge(world.Machine, owed, now);
-        if (owed > 0)
+        if (owed > 0 && !IsWanted(world.Slot))
         {
             ForgetTimeAlone(world);
         }

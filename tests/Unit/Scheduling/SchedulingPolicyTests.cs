@@ -338,6 +338,23 @@ public sealed class SchedulingPolicyTests
     }
 
     [Fact]
+    public void One_that_keeps_its_processor_too_long_while_others_wait_pays_for_it()
+    {
+        var policy = new SchedulingPolicy(HostTopology.Uniform(1));
+        World[] worlds = [.. new[] { 500, 4000 }.Select(shares => policy.AddMachine(policy.Root, $"{shares}", 1, new CpuEntitlement(shares), 0).Worlds[0])];
+        Array.ForEach(worlds, world => policy.Wake(world, 0));
+        long now = 0;
+        while (now < 20 * Second)
+        {
+            World world = policy.Dispatch(0, now)!;
+            now = world.SliceEnd + (world == worlds[0] ? 45 * Millisecond : 0);
+            policy.Stop(world, WorldState.Ready, now);
+        }
+
+        Assert.InRange(worlds[0].TimesAt(now).Run / (double)now, 0.10, 0.13);
+    }
+
+    [Fact]
     public void What_makes_no_sense_is_refused()
     {
         var policy = new SchedulingPolicy(HostTopology.Uniform(2));
