@@ -166,8 +166,9 @@ public sealed unsafe partial class X86Processor
     // Mode bits: how bytes decode (and stepping), then what fetching may touch.
     private ulong DecodeMode => (ulong)((_is64Bit ? 2 : CodeBits == 32 ? 1 : 0) | (OneInstruction ? 4 : 0));
 
-    // Blocks of one instruction: for single steps, and for the instruction in the shadow of STI with an interrupt behind it.
-    private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _watchesCode || _watchesData || _inShadow || _nearLimit;
+    // Blocks of one instruction, which are not translated: for single steps and breakpoints, for the instruction in the shadow of STI with
+    // an interrupt behind it, and for the last ones before a segment's limit.
+    private bool OneInstruction => (State->SystemFlags & Rflags.Trap) != 0 || _watchesCode || _watchesData || _watchesPorts || _inShadow || _nearLimit;
 
     internal void RefreshStamp()
     {

@@ -102,6 +102,12 @@ public sealed unsafe partial class X86Processor
             AttendCaches(attention);
         }
 
+        if ((attention & Attention.Stop) != 0 && TakeAttention(Attention.Stop))
+        {
+            // Before anything is delivered: a guest whose handlers fault, or hit their own breakpoints, would never let it come to this.
+            return true;
+        }
+
         if ((attention & Attention.Init) != 0 && TakeAttention(Attention.Init))
         {
             ResetOnInit();
@@ -122,11 +128,6 @@ public sealed unsafe partial class X86Processor
         {
             // Nothing but a start-up is taken here; what is left pending would keep the host's thread awake.
             TakeAttention(Attention.Interrupt | Attention.Nmi);
-        }
-
-        if ((attention & Attention.Stop) != 0 && TakeAttention(Attention.Stop))
-        {
-            return true;
         }
 
         reason = _activity == Activity.Shutdown ? StopReason.Shutdown : StopReason.Halted;
