@@ -109,7 +109,18 @@ internal sealed unsafe class TranslationListing
             int offset = (int)(decoder.IP - (ulong)translation->Entry);
             for (; next < places.Count && places[next].Offset <= offset; next++)
             {
+                if (guest.Length > 0 && offset > 0)
+                {
+                    // No code was needed for it.
+                    Lines.Add(new TranslationLine(address, offset, guest, ""));
+                }
+
                 int index = places[next].Index;
+                if (index == 1 && next > 0)
+                {
+                    Lines.Add(new TranslationLine(_start, offset, "; the same, each access checked by itself", ""));
+                }
+
                 address = AddressOf(index);
                 guest = index - _first < _guest.Count ? _guest[index - _first] : "; end";
             }

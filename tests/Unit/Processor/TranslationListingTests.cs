@@ -85,6 +85,37 @@ public sealed unsafe class TranslationListingTests : IDisposable
         Assert.DoesNotContain(lines, static line => line.Host.Contains("bad", StringComparison.Ordinal));
     }
 
+    [TranslatorFact]
+    public void An_instruction_without_host_code_is_listed_too()
+    {
+        _fixture.Execute(static a =>
+        {
+            Label again = a.CreateLabel();
+            a.mov(ecx, Rounds);
+            a.Label(ref again);
+            a.nop();
+            a.nop();
+            a.dec(ecx);
+            a.jne(again);
+        });
+        IReadOnlyList<TranslationLine> lines = _fixture.Cpu.DescribeTranslation(ProcessorFixture.CodeAddress + 5);
+        Assert.Contains(lines, static line => line.Guest == $"0x{ProcessorFixture.CodeAddress + 5:x}  nop");
+        Assert.Contains(lines, static line => line.Guest == $"0x{ProcessorFixture.CodeAddress + 6:x}  nop");
+    }
+
+    [Fact]
+    public void Listing_changes_nothing_that_the_guest_could_notice()
+    {
+        RunLoop();
+        const ulong Entry = 0xA000;
+        ulong before = _fixture.Read(Entry), fault = _fixture.Cpu.Cr2;
+        _fixture.Write(Entry + 8, 0x20_0087);
+        _fixture.Cpu.DescribeTranslation(0x20_0000);
+        _fixture.Cpu.DescribeTranslation(0x7F_FFFF_F000);
+        Assert.Equal((before, 0x20_0087ul, fault), (_fixture.Read(Entry), _fixture.Read(Entry + 8), _fixture.Cpu.Cr2));
+        RunLoop();
+    }
+
     [Fact]
     public void An_address_in_the_middle_of_a_block_finds_the_block()
     {
