@@ -83,6 +83,12 @@ internal static unsafe class InstructionTranslator
             }
         }
 
+        if ((flags & InstructionFlags.Memory) == 0 && from.IsStackInstruction)
+        {
+            // What PUSH, CALL and their kin raise for an address that is not canonical (Intel SDM vol. 3A, 6.15, #SS).
+            to->Segment = (byte)SegmentName.Ss;
+        }
+
         to->Flags = flags;
         var form = (flags & InstructionFlags.Memory) == 0 ? OperandForm.Register
             : (flags & InstructionFlags.Lock) != 0 ? OperandForm.Locked : OperandForm.Memory;

@@ -1,0 +1,51 @@
+using System.Globalization;
+using Xunit.Abstractions;
+using M = Hypervisor.Tests.Unit.Processor.Translation.TranslationMachine;
+
+namespace Hypervisor.Tests.Unit.Processor.Translation;
+
+/// <summary>
+/// Random programs, interpreted and translated, end in the same state. HYPERVISOR_FUZZ_CASES sets how many, HYPERVISOR_FUZZ_SEED
+/// where they begin.
+/// </summary>
+public sealed class RandomGuestTests(ITestOutputHelper output)
+{
+    private const int DefaultCases = 20, Budget = 3000;
+
+    [Fact]
+    public void Random_programs_end_in_the_same_state_when_they_are_translated()
+    {
+        int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases);
+        int seed = Setting("HYPERVISOR_FUZZ_SEED", 1);
+        long decoded = 0, translated = 0, entries = 0;
+        ulong instructions = 0;
+        for (int n = 0; n < cases; n++)
+        {
+            var guest = new RandomGuest(seed + n);
+            guest.Generate();
+            try
+            {
+                TranslationComparison.Run(
+                    m => guest.Run(m, Budget),
+                    m =>
+                    {
+                        var statistics = m.Cpu.GetStatistics();
+                        decoded += statistics.DecodedBlocks;
+                        translated += statistics.TranslatedBlocks;
+                        entries += statistics.Entries;
+                        instructions += m.Cpu.RetiredInstructions;
+                    },
+                    cacheBytes: 1 << 20);
+            }
+            catch (Exception difference)
+            {
+                throw new InvalidOperationException($"Seed {seed + n}: {difference.Message}", difference);
+            }
+        }
+
+        output.WriteLine($"{cases} programs: {decoded} blocks decoded, {translated} translated, {entries} entries, {instructions} instructions");
+    }
+
+    private static int Setting(string name, int otherwise) =>
+        int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : otherwise;
+}
