@@ -1,11 +1,15 @@
-using Hypervisor.Engine.Processor;
+using System.Globalization;
+using Xunit.Abstractions;
 
 namespace Hypervisor.Tests.Unit.Processor;
 
-/// <summary>Random bytes as code, with random registers, segments, descriptor tables and page tables, in every mode.</summary>
-public unsafe class HostileCodeTests
+/// <summary>
+/// Random bytes as code, with random registers, segments, descriptor tables and page tables, in every mode. HYPERVISOR_FUZZ_CASES sets
+/// the number of cases of each test, HYPERVISOR_FUZZ_SEED where they begin.
+/// </summary>
+public class HostileCodeTests(ITestOutputHelper output)
 {
-    private const int Cases = 3000;
+    private const int DefaultCases = 3000;
 
     [Theory]
     [InlineData(16, 1, false)]
@@ -17,12 +21,19 @@ public unsafe class HostileCodeTests
     [InlineData(64, 7, true)]
     public void Random_code_ends_in_guest_exceptions_and_touches_nothing_but_its_memory(int mode, int seed, bool translated)
     {
-        using var machine = new HostileMachine(seed, translated);
-        for (int n = 0; n < Cases; n++)
+        int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases);
+        using var machine = new HostileMachine(seed + Setting("HYPERVISOR_FUZZ_SEED", 0), translated);
+        for (int n = 0; n < cases; n++)
         {
             machine.RunCase(mode);
         }
 
         machine.CheckSurroundings();
+        var statistics = machine.Cpu.GetStatistics();
+        output.WriteLine(
+            $"{cases} cases: {statistics.DecodedBlocks} blocks decoded, {statistics.TranslatedBlocks} translated, {statistics.Exceptions} exceptions");
     }
+
+    private static int Setting(string name, int otherwise) =>
+        int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : otherwise;
 }
