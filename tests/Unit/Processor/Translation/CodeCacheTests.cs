@@ -1,4 +1,4 @@
-using Hypervisor.Engine.Processor.Translation;
+using Hypervisor.Engine.Processor;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 using M = Hypervisor.Tests.Unit.Processor.Translation.TranslationMachine;
@@ -47,7 +47,7 @@ public sealed class CodeCacheTests
         m =>
         {
             Assert.Equal(5ul * Functions * (Functions - 1) / 2, m.Register(0));
-            if (m.Translates && BlockTranslator.IsSupported)
+            if (m.Translates && TranslationSupport.IsAvailable)
             {
                 Assert.True(m.Cpu.GetStatistics().CacheFlushes > 1);
             }
