@@ -3,6 +3,9 @@ namespace Hypervisor.Engine.Processor;
 /// <summary>What a processor is connected to and how it presents itself.</summary>
 public sealed record ProcessorOptions
 {
+    /// <summary>Default of <see cref="TranslationThreshold"/>.</summary>
+    public const int DefaultTranslationThreshold = 16;
+
     /// <summary>Index in the machine and local APIC id, from 0; 0 is the bootstrap processor.</summary>
     public required int Index { get; init; }
 
@@ -39,7 +42,7 @@ public sealed record ProcessorOptions
     public bool Translate { get; init; } = true;
 
     /// <summary>Runs in the interpreter before a block is translated, from 1 (translated when it is met first).</summary>
-    public int TranslationThreshold { get; init; } = 16;
+    public int TranslationThreshold { get; init; } = DefaultTranslationThreshold;
 
     /// <summary>The level of the x86-64 psABI that CPUID shows at most (1: SSE2, 2: SSE4.2, 3: AVX2); 0 shows all there is.</summary>
     public int FeatureLevel { get; init; }

@@ -26,6 +26,9 @@ public sealed record PartitionOptions
 
     /// <summary>Cores a virtual socket, as CPUID shows it. Counts other than powers of two are shown as sockets of one core.</summary>
     public int CoresPerSocket { get; init; } = 1;
+
+    /// <summary>Runs of a block before the software backend translates it.</summary>
+    internal int TranslationThreshold { get; init; } = Processor.ProcessorOptions.DefaultTranslationThreshold;
 }
 
 /// <summary>Makes partitions of one backend.</summary>

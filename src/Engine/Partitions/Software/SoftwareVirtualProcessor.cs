@@ -31,6 +31,7 @@ internal sealed partial class SoftwareVirtualProcessor : IVirtualProcessor, IApi
             BusLock = partition.BusLock,
             PhysicalAddressBits = physicalAddressBits,
             CoresPerSocket = BitOperations.IsPow2(options.CoresPerSocket) && options.CoresPerSocket <= options.ProcessorCount ? options.CoresPerSocket : 1,
+            TranslationThreshold = options.TranslationThreshold,
             CodeCacheBytes = Math.Max(options.CodeCacheMB / options.ProcessorCount, 1) << 20,
             FeatureLevel = (int)ProcessorModels.Parse(options.ProcessorModel),
         });

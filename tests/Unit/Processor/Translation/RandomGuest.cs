@@ -13,6 +13,7 @@ internal sealed class RandomGuest(int seed)
     /// <summary>Functions, 512 bytes each, one behind the other; the last page is also met through an alias.</summary>
     private const int Functions = 40, FunctionBytes = 512, CodePages = 5;
     private const ulong Base = M.Code + 0x1000, Budget = M.Data - 0x1000, Swapped = M.Free + 0x1_0000, Windows = M.Free;
+    private const int SwappedPages = 12;
 
     // RSP is the stack; R12 a base at a page boundary, R13 one in the middle of a page: neither is written.
     private static readonly AssemblerRegister64[] Wide = [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r14, r15];
@@ -61,7 +62,11 @@ internal sealed class RandomGuest(int seed)
             machine.Map(Windows + (page << 12), M.Data + ((3 - page) << 12), M.Present | M.Writable);
         }
 
-        machine.Map(Swapped, Base, M.Present | M.Writable);
+        for (int page = -SwappedPages; page < SwappedPages; page++)
+        {
+            machine.Map(Swapped + (ulong)(page << 12), Base + (ulong)((page + (3 * CodePages)) % CodePages << 12), M.Present | M.Writable);
+        }
+
         machine.Write(Budget, (ulong)budget);
         for (int register = 0; register < 16; register++)
         {
@@ -390,9 +395,11 @@ internal sealed class RandomGuest(int seed)
                 break;
             default:
                 // Another page of code at the same address, and a call there, to the start of a function.
-                a.mov(rsi, Swapped);
-                a.mov(__dword_ptr[M.EntryOf(Swapped)], (int)(Base + ((ulong)_random.Next(CodePages - 1) << 12)) | 3);
+                ulong page = Swapped + (ulong)(_random.Next(-3, 3) << 12);
+                a.mov(rsi, page);
+                a.mov(__dword_ptr[M.EntryOf(page)], (int)(Base + ((ulong)_random.Next(CodePages) << 12)) | 3);
                 a.invlpg(__[rsi]);
+                a.call(rsi);
                 break;
         }
     }
