@@ -30,7 +30,7 @@ public sealed record VirtualProcessorCounters
     /// <summary>Time spent translating.</summary>
     public required TimeSpan TranslationTime { get; init; }
 
-    /// <summary>Time in the interpreter, with the devices that instructions access: sampled a hundred times a second.</summary>
+    /// <summary>Time in the interpreter, with the devices that instructions access: sampled twenty times a second.</summary>
     public required TimeSpan InterpretedTime { get; init; }
 
     /// <summary>Time in translated code, sampled as <see cref="InterpretedTime"/> is. The rest of the processor's time it is halted or waits.</summary>

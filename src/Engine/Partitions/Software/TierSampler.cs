@@ -4,12 +4,12 @@ using Hypervisor.Engine.Processor;
 namespace Hypervisor.Engine.Partitions.Software;
 
 /// <summary>
-/// Looks a hundred times a second at what the process's software processors are doing, so that they need not look at a clock
+/// Looks twenty times a second at what the process's software processors are doing, so that they need not look at a clock
 /// themselves whenever they change between interpreter and translated code.
 /// </summary>
 internal static class TierSampler
 {
-    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
 
     private static readonly Lock Gate = new();
     private static readonly List<X86Processor> Processors = [];
