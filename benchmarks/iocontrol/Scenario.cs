@@ -24,6 +24,7 @@ internal static class Scenario
             new LoadGenerator(host.Attach(new DiskIdentity(Guid.NewGuid(), disk.Name, i, Path.Combine(folder, "x")), disk.Settings), open(disk.Name), depth: 32, disk.Bytes))];
         try
         {
+            // The generators work on threads of their own: this one waits until they are in their stride, then while they are measured.
             Thread.Sleep(WarmUp);
             DiskIoRates[] rates = Measure([.. load.Select(static generator => generator.Io)], time);
             Print(title, host.Datastores[0], disks, rates);

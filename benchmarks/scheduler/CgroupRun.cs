@@ -74,6 +74,7 @@ internal static class CgroupRun
             }
 
             ready.Wait();
+            // What starting costs is over by then; the measurement is what happens while this thread sleeps.
             Thread.Sleep(TimeSpan.FromSeconds(1));
             long[] before = [.. ids.Select(ThreadTime.Of)];
             long start = Stopwatch.GetTimestamp();
@@ -112,6 +113,7 @@ internal static class CgroupRun
             }
             catch (IOException) when (attempt < 100)
             {
+                // A group is busy until the kernel has let its last thread go, and nothing tells when.
                 Thread.Sleep(20);
             }
         }

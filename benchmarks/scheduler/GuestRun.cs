@@ -23,6 +23,7 @@ internal static class GuestRun
         try
         {
             Array.ForEach(machines, static machine => machine.Start());
+            // What starting costs is over by then; the measurement is what happens while this thread sleeps.
             Thread.Sleep(TimeSpan.FromSeconds(1));
             Dictionary<Guid, WorldSample> before = scheduler.Sample().ToDictionary(static sample => sample.MachineId);
             long start = Stopwatch.GetTimestamp();
@@ -55,6 +56,7 @@ internal static class GuestRun
             var latencies = new TimeSpan[wakes];
             for (int i = 0; i < wakes; i++)
             {
+                // The interactive thread's own sleep, from which it is to wake.
                 Thread.Sleep(20);
                 long woke = Stopwatch.GetTimestamp();
                 permit.Acquire();

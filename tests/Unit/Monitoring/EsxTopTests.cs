@@ -74,6 +74,7 @@ public sealed class EsxTopTests
         IReadOnlyList<IEsxTopCounters> before = panel.Take();
         WorldPermit permit = machine.PermitFor(0, static () => { });
         Assert.True(permit.Acquire());
+        // Some running time, which is counted on the host's clock; how much does not matter.
         Thread.Sleep(20);
         permit.Release(WorldState.Idle);
         EsxTopCpu[] rows = [.. panel.Compare(before, panel.Take(), expand: true).Cast<EsxTopCpu>()];

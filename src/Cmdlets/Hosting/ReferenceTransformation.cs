@@ -1,0 +1,32 @@
+using System.Collections;
+using System.Management.Automation;
+
+namespace Hypervisor.Cmdlets.Hosting;
+
+/// <summary>
+/// Lets names stand where objects of the inventory are asked for. A name becomes a reference, which the command itself looks up,
+/// because it knows the host folder.
+/// </summary>
+internal static class ReferenceTransformation
+{
+    /// <summary>Turns a name, or the names in a list, into references; what is something else stays as it is.</summary>
+    public static object Transform<T>(object inputData, Func<string, T> reference) where T : class
+    {
+        object value = Unwrap(inputData);
+        return value switch
+        {
+            string name => reference(name),
+            T => value,
+            IEnumerable list => Items(list, reference),
+            _ => inputData,
+        };
+    }
+
+    private static object Items<T>(IEnumerable list, Func<string, T> reference) where T : class
+    {
+        object[] items = [.. list.Cast<object?>().Select(item => item is null ? null! : Unwrap(item) is string name ? reference(name) : Unwrap(item))];
+        return items.All(static item => item is T) ? items.Cast<T>().ToArray() : items;
+    }
+
+    private static object Unwrap(object value) => value is PSObject wrapped ? wrapped.BaseObject : value;
+}
