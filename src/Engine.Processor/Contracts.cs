@@ -1,16 +1,33 @@
 namespace Hypervisor.Engine.Processor;
 
-/// <summary>The memory a processor is connected to.</summary>
+/// <summary>
+/// The memory a processor is connected to. In all calls but <see cref="TryGetPage"/> the processor is outside the guest: they may block,
+/// and may wait for other processors (<see cref="SafePoints"/>).
+/// </summary>
 public unsafe interface IMemoryBus
 {
     /// <summary>
-    /// The host address of a guest-physical page, or null where there is no memory (accesses then go to
-    /// <see cref="ReadMmio"/>/<see cref="WriteMmio"/>). The answer holds until the processor is told otherwise by
-    /// <see cref="X86Processor.FlushPhysicalMappings"/>.
+    /// The host address of a guest-physical page as it is now; called often, must be quick and must not block. The address is used
+    /// until the processor is ordered to forget it (<see cref="SafePoints"/>), not longer than its next call to a bus otherwise.
     /// </summary>
     /// <param name="address">Guest-physical address, a multiple of 4096.</param>
-    /// <param name="writable">False for read-only memory: stores go to <see cref="WriteMmio"/>.</param>
-    byte* GetPage(ulong address, out bool writable);
+    /// <param name="forWriting">
+    /// The page is going to be stored to: the answer is never <see cref="PagePresence.Shared"/>. Otherwise it may be stored to all the
+    /// same if the answer is <see cref="PagePresence.Writable"/>.
+    /// </param>
+    /// <param name="presence">What can be done with the page through its address.</param>
+    /// <returns>Null where there is no memory, or none at the moment.</returns>
+    byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence);
+
+    /// <summary>
+    /// Brings back a page that <see cref="TryGetPage"/> called absent; may block. The processor is outside the guest meanwhile, and asks
+    /// again afterwards, as often as necessary. Not needed where no page is ever absent.
+    /// </summary>
+    /// <param name="address">Guest-physical address, a multiple of 4096.</param>
+    /// <param name="forWriting">The page is going to be stored to.</param>
+    void MakePresent(ulong address, bool forWriting)
+    {
+    }
 
     /// <summary>
     /// One attribute byte a page of the physical address space below <see cref="PageAttributeCount"/> pages (see
@@ -21,12 +38,16 @@ public unsafe interface IMemoryBus
     /// <summary>Entries of <see cref="PageAttributeTable"/>.</summary>
     ulong PageAttributeCount { get; }
 
-    /// <summary>A store hit a page marked <see cref="PageAttributes.Code"/>: all processors must drop code decoded from it.</summary>
+    /// <summary>
+    /// A store hit a page marked <see cref="PageAttributes.Code"/>: clear <see cref="PageAttributes.AllOfCode"/>, then have all processors drop
+    /// code decoded from it (<see cref="X86Processor.InvalidateCodePage"/>).
+    /// </summary>
     void CodePageWritten(ulong pageNumber);
 
     /// <summary>
-    /// This processor marked a page <see cref="PageAttributes.Code"/>: <see cref="X86Processor.RevokeWriteAccess(ulong)"/> must be
-    /// called on the others before this returns. Not needed where there is only one.
+    /// This processor marked a page <see cref="PageAttributes.Code"/> and is going to decode from it: <see cref="SafePoints.RevokeWriteAccess"/>
+    /// must be called for the others before this returns, with <see cref="ProcessorOptions.CodeLock"/> held as it is. Not needed where
+    /// there is only one.
     /// </summary>
     void CodePageMarked(ulong pageNumber)
     {
@@ -44,6 +65,21 @@ public unsafe interface IMemoryBus
     void WriteMmio(ulong address, int size, ulong value);
 }
 
+/// <summary>What can be done with a guest-physical page through its host address.</summary>
+public enum PagePresence : byte
+{
+    /// <summary>There is no memory: accesses go to <see cref="IMemoryBus.ReadMmio"/> and <see cref="IMemoryBus.WriteMmio"/>.</summary>
+    None,
+    /// <summary>There is memory, but not for such an access now: <see cref="IMemoryBus.MakePresent"/>, then ask again.</summary>
+    Absent,
+    /// <summary>Read-only memory: stores go to <see cref="IMemoryBus.WriteMmio"/>.</summary>
+    ReadOnly,
+    /// <summary>Can be read; whoever is going to store asks again for that.</summary>
+    Shared,
+    /// <summary>Can be read and stored to.</summary>
+    Writable,
+}
+
 /// <summary>Attributes of a guest-physical page.</summary>
 [Flags]
 public enum PageAttributes : byte
@@ -54,9 +90,13 @@ public enum PageAttributes : byte
     Code = 1,
     /// <summary>Stores are to be recorded (dirty tracking is on and the page is still clean).</summary>
     TrackWrites = 2,
+    /// <summary>With <see cref="Code"/>: all processors have taken notice of that.</summary>
+    CodeSettled = 4,
+    /// <summary>What is cleared before processors drop the code decoded from a page.</summary>
+    AllOfCode = Code | CodeSettled,
 }
 
-/// <summary>The I/O ports a processor is connected to.</summary>
+/// <summary>The I/O ports a processor is connected to. It is outside the guest in these calls (see <see cref="SafePoints"/>).</summary>
 public interface IPortBus
 {
     /// <summary>IN of 1, 2 or 4 bytes.</summary>
@@ -67,7 +107,8 @@ public interface IPortBus
 }
 
 /// <summary>
-/// The local APIC as its processor sees it. Called on the processor's thread. Another thread that makes an interrupt pending calls
+/// The local APIC as its processor sees it. Called on the processor's thread, which is outside the guest (see <see cref="SafePoints"/>) in
+/// the methods and must not be delayed by the properties. Another thread that makes an interrupt pending calls
 /// <see cref="X86Processor.SignalInterrupt"/> afterwards.
 /// </summary>
 public interface ILocalApic

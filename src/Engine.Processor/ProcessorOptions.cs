@@ -27,6 +27,9 @@ public sealed record ProcessorOptions
     /// </summary>
     public Lock BusLock { get; init; } = new();
 
+    /// <summary>A lock to be shared by the machine's processors: whoever marks a page as code holds it until the others have taken notice.</summary>
+    public Lock CodeLock { get; init; } = new();
+
     /// <summary>Physical address bits shown by CPUID, 36 to 52.</summary>
     public int PhysicalAddressBits { get; init; } = 40;
 

@@ -17,6 +17,7 @@ public sealed unsafe partial class X86Processor : IDisposable
     private readonly IPortBus _ports;
     private readonly TimestampCounter _timestamp;
     private readonly Lock _busLock;
+    private readonly Lock _codeLock;
     private readonly ConcurrentQueue<ulong> _invalidatedPages = new();
     private readonly ProcessorMemory _native = new();
     private readonly int _cacheLimit;
@@ -35,6 +36,7 @@ public sealed unsafe partial class X86Processor : IDisposable
         _ports = options.Ports;
         _timestamp = options.Timestamp;
         _busLock = options.BusLock;
+        _codeLock = options.CodeLock;
         _physicalMask = (1ul << options.PhysicalAddressBits) - 1;
 
         State = _native.State;

@@ -20,4 +20,6 @@ internal enum Attention
     SingleStep = 128,
     /// <summary>The block cache is to be emptied.</summary>
     FlushBlocks = 256,
+    /// <summary>Host addresses of pages are to be forgotten, and somebody waits for it.</summary>
+    Orders = 512,
 }

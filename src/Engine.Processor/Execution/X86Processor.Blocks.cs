@@ -375,6 +375,9 @@ public sealed unsafe partial class X86Processor
                 return false;
             }
 
+            // To run blocks that were decoded long ago is a use of the page, too.
+            PhysicalPage(physical, forWriting: false, out _);
+
             entry->Physical = physical & ~PageMask;
             entry->Linear = page;
             entry->Mode = mode;
@@ -407,7 +410,7 @@ public sealed unsafe partial class X86Processor
         block->ClearTranslations(_translator != null && _is64Bit && !OneInstruction ? _translationThreshold : 0);
         MarkCode(block->Page);
         Decoder decoder = SelectDecoder();
-        byte* page = PhysicalPage(physical, out _);
+        byte* page = PhysicalPage(physical, forWriting: false, out _);
         int room = (int)(4096 - (physical & PageMask));
         int limit = OneInstruction ? 1 : MaximumInstructions;
         if (page != null)
@@ -496,7 +499,7 @@ public sealed unsafe partial class X86Processor
 
             block->SecondPage = second >> 12;
             MarkCode(block->SecondPage);
-            byte* page = PhysicalPage(second, out _);
+            byte* page = PhysicalPage(second, forWriting: false, out _);
             if (page != null)
             {
                 new Span<byte>(page, MaximumInstructionBytes - firstCount).CopyTo(new Span<byte>(bytes + firstCount, MaximumInstructionBytes - firstCount));
@@ -531,27 +534,4 @@ public sealed unsafe partial class X86Processor
 
     private static bool EndsBlock(in Instruction instruction) =>
         instruction.FlowControl is not FlowControl.Next || SystemInstructions.EndsBlock(instruction.Code);
-
-    private void MarkCode(ulong page)
-    {
-        if (page >= _memory.PageAttributeCount)
-        {
-            return;
-        }
-
-        ref byte attributes = ref _memory.PageAttributeTable[page];
-        byte old = Volatile.Read(ref attributes);
-        while ((old & (byte)PageAttributes.Code) == 0)
-        {
-            byte seen = Interlocked.CompareExchange(ref attributes, (byte)(old | (byte)PageAttributes.Code), old);
-            if (seen == old)
-            {
-                RevokeWriteAccess(page);
-                _memory.CodePageMarked(page);
-                break;
-            }
-
-            old = seen;
-        }
-    }
 }

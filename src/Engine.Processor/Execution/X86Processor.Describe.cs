@@ -14,6 +14,19 @@ public sealed unsafe partial class X86Processor
     public IReadOnlyList<TranslationLine> DescribeTranslation(ulong? linear = null)
     {
         ObjectDisposedException.ThrowIf(State == null, this);
+        EnterGuest();
+        try
+        {
+            return Describe(linear);
+        }
+        finally
+        {
+            LeaveGuest();
+        }
+    }
+
+    private IReadOnlyList<TranslationLine> Describe(ulong? linear)
+    {
         ulong address = linear ?? LinearRip(State->Rip);
         if (!TryProbe(address, out ulong physical))
         {
@@ -60,7 +73,7 @@ public sealed unsafe partial class X86Processor
 
     private List<TranslationLine> DescribeUndecoded(ulong address, ulong physical)
     {
-        byte* page = PhysicalPage(physical, out _);
+        byte* page = PhysicalPage(physical, forWriting: false, out _);
         if (page == null)
         {
             return [new TranslationLine(address, null, $"; there is no memory at 0x{address:x} (physical 0x{physical:x})", "")];

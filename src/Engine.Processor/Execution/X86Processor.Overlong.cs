@@ -11,7 +11,7 @@ public sealed unsafe partial class X86Processor
     /// <summary>A byte of code, read as a fetch is; all ones where there is no memory.</summary>
     internal byte FetchByte(ulong linear)
     {
-        byte* page = PhysicalPage(Translate(_is64Bit ? linear : (uint)linear, AccessKind.Execute), out _);
+        byte* page = PhysicalPage(Translate(_is64Bit ? linear : (uint)linear, AccessKind.Execute), forWriting: false, out _);
         return page != null ? page[linear & PageMask] : byte.MaxValue;
     }
 

@@ -39,7 +39,10 @@ public sealed unsafe partial class X86Processor
             NotePort(port, size);
         }
 
-        return _ports.Read(port, size);
+        bool was = LeaveGuest();
+        uint value = _ports.Read(port, size);
+        ReturnToGuest(was);
+        return value;
     }
 
     internal void WritePort(ushort port, int size, uint value)
@@ -49,7 +52,9 @@ public sealed unsafe partial class X86Processor
             NotePort(port, size);
         }
 
+        bool was = LeaveGuest();
         _ports.Write(port, size, value);
+        ReturnToGuest(was);
     }
 
     /// <summary>PAUSE: gives way to other threads when a spin lasts.</summary>

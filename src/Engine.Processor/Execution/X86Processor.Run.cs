@@ -26,20 +26,28 @@ public sealed unsafe partial class X86Processor
 
         Volatile.Write(ref _runningThread, Environment.CurrentManagedThreadId);
         _tier = ProcessorTier.Interpreted;
-        StopReason reason;
-        while (!RunUntilFault(out reason))
+        EnterGuest();
+        try
         {
-            DeliverPendingException();
-            if (_activity == Activity.Shutdown)
+            StopReason reason;
+            while (!RunUntilFault(out reason))
             {
-                reason = StopReason.Shutdown;
-                break;
+                DeliverPendingException();
+                if (_activity == Activity.Shutdown)
+                {
+                    reason = StopReason.Shutdown;
+                    break;
+                }
             }
-        }
 
-        _tier = ProcessorTier.Stopped;
-        Volatile.Write(ref _runningThread, 0);
-        return reason;
+            return reason;
+        }
+        finally
+        {
+            LeaveGuest();
+            _tier = ProcessorTier.Stopped;
+            Volatile.Write(ref _runningThread, 0);
+        }
     }
 
     // False: a guest exception is to be delivered.
@@ -97,7 +105,7 @@ public sealed unsafe partial class X86Processor
     {
         reason = StopReason.Requested;
         var attention = (Attention)Volatile.Read(ref State->Attention);
-        if ((attention & (Attention.FlushMappings | Attention.FlushBlocks | Attention.CodeInvalidation)) != 0)
+        if ((attention & (Attention.FlushMappings | Attention.FlushBlocks | Attention.CodeInvalidation | Attention.Orders)) != 0)
         {
             AttendCaches(attention);
         }
@@ -136,6 +144,11 @@ public sealed unsafe partial class X86Processor
 
     private void AttendCaches(Attention attention)
     {
+        if ((attention & Attention.Orders) != 0)
+        {
+            CarryOutOrders();
+        }
+
         if ((attention & Attention.FlushMappings) != 0 && TakeAttention(Attention.FlushMappings))
         {
             FlushTranslations();
@@ -202,7 +215,9 @@ public sealed unsafe partial class X86Processor
             return;
         }
 
+        bool was = LeaveGuest();
         int vector = apic.Acknowledge();
+        ReturnToGuest(was);
         if (vector >= 0)
         {
             _activity = Activity.Running;

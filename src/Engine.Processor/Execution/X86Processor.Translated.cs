@@ -122,15 +122,25 @@ public sealed unsafe partial class X86Processor
         int offset = (int)(block->Key & PageMask);
         count = Block.First(block)[block->Count - 1].Offset;
         int first = Math.Min(count, (int)PageMask + 1 - offset);
-        byte* page = PhysicalPage(block->Page << 12, out _);
-        byte* second = first < count ? PhysicalPage(block->SecondPage << 12, out _) : page;
-        if (page == null || second == null || count > BlockTranslator.MaximumBytes)
+        byte* page = count > BlockTranslator.MaximumBytes ? null : PhysicalPage(block->Page << 12, forWriting: false, out _);
+        if (page == null)
         {
             return false;
         }
 
         new Span<byte>(page + offset, first).CopyTo(new Span<byte>(bytes, count));
-        new Span<byte>(second, count - first).CopyTo(new Span<byte>(bytes + first, count - first));
+        if (first == count)
+        {
+            return true;
+        }
+
+        page = PhysicalPage(block->SecondPage << 12, forWriting: false, out _);
+        if (page == null)
+        {
+            return false;
+        }
+
+        new Span<byte>(page, count - first).CopyTo(new Span<byte>(bytes + first, count - first));
         return true;
     }
 

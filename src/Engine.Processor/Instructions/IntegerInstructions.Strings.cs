@@ -78,6 +78,11 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
                 MoveOne(cpu, i, mask, step);
                 moved = 1;
             }
+            else
+            {
+                // A run of bytes is long: whoever waits for this processor should not wait for many.
+                budget = 1;
+            }
 
             Set(s, Rcx, s->Gpr[Rcx] - moved, mask);
             if (MustLeave(cpu, i, ref budget))
@@ -103,8 +108,15 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
     {
         CpuState* s = cpu.State;
         ulong count = s->Gpr[Rcx] & mask;
-        if (count < 4 || !cpu.TrySpan((SegmentName)i->Segment, s->Gpr[Rsi] & mask, mask, AccessKind.Read, ref count, sizeof(T), out byte* from)
-            || !cpu.TrySpan(SegmentName.Es, s->Gpr[Rdi] & mask, mask, AccessKind.Write, ref count, sizeof(T), out byte* to))
+        if (count < 4 || !cpu.TrySpan((SegmentName)i->Segment, s->Gpr[Rsi] & mask, mask, AccessKind.Read, ref count, sizeof(T), out byte* from))
+        {
+            return 0;
+        }
+
+        // Between a safe point and this one, both addresses are good; otherwise an element goes by itself, and a span is tried again.
+        uint safePoints = cpu.SafePointCount;
+        if (!cpu.TrySpan(SegmentName.Es, s->Gpr[Rdi] & mask, mask, AccessKind.Write, ref count, sizeof(T), out byte* to)
+            || cpu.SafePointCount != safePoints)
         {
             return 0;
         }
@@ -150,6 +162,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
             {
                 new Span<T>(to, (int)count).Fill(value);
                 Set(s, Rdi, s->Gpr[Rdi] + (count * (ulong)sizeof(T)), mask);
+                budget = 1;
             }
             else
             {
@@ -277,8 +290,8 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         {
             ulong linear = Destination(cpu, mask, AccessKind.Write);
             // The port must not be read if the store is going to fault.
-            cpu.ProbeRange(linear, sizeof(T), AccessKind.Write);
-            cpu.Write(linear, Width.Truncate<T>(cpu.ReadPort(port, sizeof(T))));
+            cpu.PrepareStore(linear, sizeof(T));
+            cpu.StorePrepared(linear, Width.Truncate<T>(cpu.ReadPort(port, sizeof(T))));
             Set(s, Rdi, s->Gpr[Rdi] + (ulong)step, mask);
             if (!repeats)
             {

@@ -19,8 +19,8 @@ internal enum TranslationSet
 /// </summary>
 /// <remarks>
 /// A write tag also says that nobody wants to know of stores to that page (see <see cref="PageAttributes"/>). Whoever sets an
-/// attribute takes the write tags away afterwards, on other processors from their own thread: entering a tag is followed by a full
-/// fence and another look at the attributes, so that one of the two sees the other.
+/// attribute has the write tags taken away afterwards, by each processor itself (see <see cref="SafePoints"/>): entering a tag is followed
+/// by a full fence and another look at the attributes, so that one of the two sees the other.
 /// </remarks>
 internal static unsafe class TranslationBuffer
 {
@@ -51,6 +51,9 @@ internal static unsafe class TranslationBuffer
 
     /// <summary>Takes an entry out.</summary>
     public static void Remove(ulong* set, int entry) => set[entry] = set[WriteTags + entry] = Invalid(entry);
+
+    /// <summary>Takes an entry's write tag away.</summary>
+    public static void RemoveWrite(ulong* set, int entry) => set[WriteTags + entry] = Invalid(entry);
 }
 
 /// <summary>How memory is accessed, for permission checks.</summary>

@@ -51,7 +51,7 @@ public sealed unsafe partial class X86Processor
 
         if (kind != AccessKind.Execute)
         {
-            Enter(linear, physical, writable);
+            Enter(linear, physical, kind, writable);
         }
 
         return true;
@@ -254,19 +254,19 @@ public sealed unsafe partial class X86Processor
 
     private ulong ReadPhysical64(ulong physical)
     {
-        byte* page = PhysicalPage(physical, out _);
-        return page != null ? Volatile.Read(ref *(ulong*)(page + (physical & PageMask))) : _memory.ReadMmio(physical, 8);
+        byte* page = PhysicalPage(physical, forWriting: false, out _);
+        return page != null ? Volatile.Read(ref *(ulong*)(page + (physical & PageMask))) : ReadDevice(physical, 8);
     }
 
     private uint ReadPhysical32(ulong physical)
     {
-        byte* page = PhysicalPage(physical, out _);
-        return page != null ? Volatile.Read(ref *(uint*)(page + (physical & PageMask))) : (uint)_memory.ReadMmio(physical, 4);
+        byte* page = PhysicalPage(physical, forWriting: false, out _);
+        return page != null ? Volatile.Read(ref *(uint*)(page + (physical & PageMask))) : (uint)ReadDevice(physical, 4);
     }
 
     private bool SetEntryBits64(ulong physical, ulong entry, ulong bits)
     {
-        byte* page = PhysicalPage(physical, out bool writable);
+        byte* page = PhysicalPage(physical, forWriting: true, out bool writable);
         if (page == null || !writable)
         {
             return true;
@@ -279,7 +279,7 @@ public sealed unsafe partial class X86Processor
 
     private bool SetEntryBits32(ulong physical, uint entry, uint bits)
     {
-        byte* page = PhysicalPage(physical, out bool writable);
+        byte* page = PhysicalPage(physical, forWriting: true, out bool writable);
         if (page == null || !writable)
         {
             return true;
@@ -289,7 +289,4 @@ public sealed unsafe partial class X86Processor
         NoteStore(physical >> 12);
         return done;
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private byte* PhysicalPage(ulong physical, out bool writable) => _memory.GetPage(physical & ~PageMask, out writable);
 }

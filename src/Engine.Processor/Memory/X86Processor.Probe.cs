@@ -65,7 +65,7 @@ public sealed unsafe partial class X86Processor
 
     private bool TryProbeEntry(ulong address, int size, out ulong entry)
     {
-        byte* page = PhysicalPage(address, out _);
+        byte* page = PhysicalPage(address, forWriting: false, out _);
         byte* at = page + (address & PageMask);
         entry = page == null ? 0 : size == sizeof(ulong) ? Volatile.Read(ref *(ulong*)at) : Volatile.Read(ref *(uint*)at);
         return (entry & PtePresent) != 0;

@@ -6,6 +6,37 @@ namespace Hypervisor.Engine.Processor;
 // Read-modify-write operands. The caller reads through the pointer or the slow way, computes, and finishes with the same.
 public sealed unsafe partial class X86Processor
 {
+    // Where a store that was prepared goes; the second of a pair of pages, or none.
+    private ulong _modifiedFirst, _modifiedSecond;
+
+    /// <summary>
+    /// Raises what a store of up to 8 bytes would raise, and remembers where it goes, for <see cref="StorePrepared"/> in the same
+    /// instruction: what happens to page tables meanwhile does not matter any more, as if the store had been made.
+    /// </summary>
+    internal void PrepareStore(ulong linear, int size)
+    {
+        _modifiedFirst = Translate(linear, AccessKind.Write);
+        ulong last = linear + (ulong)size - 1;
+        _modifiedSecond = ((linear ^ last) & ~PageMask) == 0 ? NoPage : Translate(last & ~PageMask, AccessKind.Write);
+    }
+
+    /// <summary>Makes the store that was prepared; does not raise anything but traps.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    internal void StorePrepared<T>(ulong linear, T value) where T : unmanaged
+    {
+        if (_mustInterpret)
+        {
+            CheckAccess(linear, sizeof(T), write: true);
+        }
+
+        int first = _modifiedSecond == NoPage ? sizeof(T) : (int)(4096 - (linear & PageMask));
+        WritePhysical(_modifiedFirst, (byte*)&value, first);
+        if (first < sizeof(T))
+        {
+            WritePhysical(_modifiedSecond, (byte*)&value + first, sizeof(T) - first);
+        }
+    }
+
     /// <summary>
     /// Begins a read-modify-write: the value, and in <paramref name="host"/> where it lies, or null when it must be written with
     /// <see cref="FinishModify"/>'s slow way. Everything that storing could raise is raised here.
@@ -27,7 +58,7 @@ public sealed unsafe partial class X86Processor
         }
         else
         {
-            Write(linear, value);
+            StorePrepared(linear, value);
         }
     }
 
@@ -49,50 +80,110 @@ public sealed unsafe partial class X86Processor
     [MethodImpl(MethodImplOptions.NoInlining)]
     private T BeginModifySlow<T>(ulong linear, out byte* host) where T : unmanaged
     {
-        ProbeRange(linear, sizeof(T), AccessKind.Write);
+        PrepareStore(linear, sizeof(T));
         host = WritableHost(linear, sizeof(T));
-        return host != null ? *(T*)host : ReadSlow<T>(linear);
+        if (host != null)
+        {
+            return *(T*)host;
+        }
+
+        if (_mustInterpret)
+        {
+            CheckAccess(linear, sizeof(T), write: false);
+        }
+
+        T value;
+        int first = _modifiedSecond == NoPage ? sizeof(T) : (int)(4096 - (linear & PageMask));
+        ReadPhysical(_modifiedFirst, (byte*)&value, first);
+        if (first < sizeof(T))
+        {
+            ReadPhysical(_modifiedSecond, (byte*)&value + first, sizeof(T) - first);
+        }
+
+        return value;
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool FinishLockedSlow<T>(ulong linear, T value, T old) where T : unmanaged, IBinaryInteger<T>
     {
-        // A page under observation is still plain memory: exchange there, then tell.
-        ulong physical = Translate(linear, AccessKind.Write);
-        byte* page = PhysicalPage(physical, out bool writable);
-        if (page != null && writable && (linear & PageMask) + (ulong)sizeof(T) <= 4096)
+        if (_mustInterpret)
         {
-            if (_mustInterpret)
-            {
-                CheckAccess(linear, sizeof(T), write: true);
-            }
+            CheckAccess(linear, sizeof(T), write: true);
+        }
 
-            if (!Width.Exchange(page + (physical & PageMask), value, old))
+        if (_modifiedSecond != NoPage)
+        {
+            return ExchangeAcrossPages(&value, &old, sizeof(T));
+        }
+
+        // A page under observation is still plain memory: exchange there, then tell.
+        ulong physical = _modifiedFirst;
+        byte* page = PhysicalPage(physical, forWriting: true, out bool writable);
+        if (page == null || !writable)
+        {
+            WritePhysical(physical, (byte*)&value, sizeof(T));
+            return true;
+        }
+
+        if (!Width.Exchange(page + (physical & PageMask), value, old))
+        {
+            return false;
+        }
+
+        NoteStore(physical >> 12);
+        return true;
+    }
+
+    // Both pages must be there at the same time, without a safe point in between.
+    private bool ExchangeAcrossPages(void* value, void* old, int size)
+    {
+        byte* seen = stackalloc byte[sizeof(ulong)];
+        var wanted = new ReadOnlySpan<byte>(old, size);
+        int count = (int)(4096 - (_modifiedFirst & PageMask));
+        uint safePoints;
+        byte* first, second;
+        bool writable, secondWritable;
+        do
+        {
+            safePoints = SafePointCount;
+            first = PhysicalPage(_modifiedFirst, forWriting: true, out writable);
+            second = PhysicalPage(_modifiedSecond, forWriting: true, out secondWritable);
+        }
+        while (safePoints != SafePointCount);
+
+        if (first == null || second == null || !writable || !secondWritable)
+        {
+            // Not whole where one half is a device's.
+            ReadPhysical(_modifiedFirst, seen, count);
+            ReadPhysical(_modifiedSecond, seen + count, size - count);
+            if (!wanted.SequenceEqual(new ReadOnlySpan<byte>(seen, size)))
             {
                 return false;
             }
 
-            NoteStore(physical >> 12);
+            WritePhysical(_modifiedFirst, (byte*)value, count);
+            WritePhysical(_modifiedSecond, (byte*)value + count, size - count);
             return true;
         }
 
-        if ((linear & PageMask) + (ulong)sizeof(T) <= 4096)
-        {
-            WriteSlow(linear, value);
-            return true;
-        }
-
+        first += _modifiedFirst & PageMask;
         lock (_busLock)
         {
-            // Nothing here raises: both pages were probed for writing.
-            if (ReadSlow<T>(linear) != old)
+            // Nothing here calls out: whoever waits for the lock is in the guest.
+            Copy(seen, first, count);
+            Copy(seen + count, second, size - count);
+            if (!wanted.SequenceEqual(new ReadOnlySpan<byte>(seen, size)))
             {
                 return false;
             }
 
-            WriteSlow(linear, value);
-            return true;
+            Copy(first, (byte*)value, count);
+            Copy(second, (byte*)value + count, size - count);
         }
+
+        NoteStore(_modifiedFirst >> 12);
+        NoteStore(_modifiedSecond >> 12);
+        return true;
     }
 
     /// <summary>
@@ -109,7 +200,7 @@ public sealed unsafe partial class X86Processor
         }
 
         ulong physical = Translate(linear, AccessKind.Write);
-        byte* page = PhysicalPage(physical, out bool writable);
+        byte* page = PhysicalPage(physical, forWriting: true, out bool writable);
         if (page != null && writable)
         {
             if (_mustInterpret)

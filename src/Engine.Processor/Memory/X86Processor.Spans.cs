@@ -6,6 +6,7 @@ public sealed unsafe partial class X86Processor
     /// <summary>
     /// Looks for a run of elements that starts at an offset, lies in one page of plain memory and within its segment, going
     /// upwards; shortens the count to it. False when the elements must go one by one. Raises what the first element's access would.
+    /// The address is good until the next safe point: after another such call only if <see cref="SafePointCount"/> is the same.
     /// </summary>
     internal bool TrySpan(SegmentName segment, ulong offset, ulong mask, AccessKind kind, ref ulong count, int size, out byte* host)
     {

@@ -13,8 +13,8 @@ public sealed unsafe partial class X86Processor
 
     private readonly ulong* _tlb;
 
-    // The physical page of each entry's write tag, for whoever takes it away; written before the tag.
-    private readonly ulong[] _writePages = new ulong[TranslationBuffer.Entries * TranslationBuffer.Sets];
+    // The physical page of each entry, for whoever takes it away; written before the write tag.
+    private readonly ulong[] _pages = new ulong[TranslationBuffer.Entries * TranslationBuffer.Sets];
     private readonly PageKind[] _tlbKinds = new PageKind[TranslationBuffer.Entries * TranslationBuffer.Sets];
     private readonly ushort[] _entered = new ushort[LoggedEntries * TranslationBuffer.Sets];
     private readonly int[] _enteredCounts = new int[TranslationBuffer.Sets];
@@ -70,42 +70,6 @@ public sealed unsafe partial class X86Processor
         FlushFetchTranslation(linear);
     }
 
-    /// <summary>
-    /// Stores to a page are to be noticed from now on: its attributes were set. Any thread; a store that is under way on the
-    /// processor's own thread can still pass.
-    /// </summary>
-    /// <param name="page">Guest-physical page number.</param>
-    public void RevokeWriteAccess(ulong page)
-    {
-        var pages = _writePages.AsSpan();
-        int from = 0;
-        while (true)
-        {
-            int found = pages[from..].IndexOf(page);
-            if (found < 0)
-            {
-                return;
-            }
-
-            from += found;
-            pages[from] = NoPage;
-            RemoveWriteTag(from / TranslationBuffer.Entries, from % TranslationBuffer.Entries);
-            from++;
-        }
-    }
-
-    /// <summary>As <see cref="RevokeWriteAccess(ulong)"/>, for all pages.</summary>
-    public void RevokeWriteAccess()
-    {
-        for (int set = 0; set < TranslationBuffer.Sets; set++)
-        {
-            for (int n = 0; n < TranslationBuffer.Entries; n++)
-            {
-                RemoveWriteTag(set, n);
-            }
-        }
-    }
-
     private static ulong RegionBit(ulong linear) => 1ul << (int)((linear >> 30) & 63);
 
     private ulong* SetOf(int set) => _tlb + (set * TranslationBuffer.SetLength);
@@ -119,9 +83,6 @@ public sealed unsafe partial class X86Processor
 
     private byte* TranslatedHost(ulong linear) =>
         (byte*)(linear + State->Tlb[((linear >> 12) & TranslationBuffer.IndexMask) + TranslationBuffer.Addends]);
-
-    private void RemoveWriteTag(int set, int entry) =>
-        Volatile.Write(ref SetOf(set)[TranslationBuffer.WriteTags + entry], TranslationBuffer.Invalid(entry));
 
     private void FlushSet(int set, bool keepGlobal)
     {
@@ -164,9 +125,9 @@ public sealed unsafe partial class X86Processor
         }
     }
 
-    private void Enter(ulong linear, ulong physical, bool writable)
+    private void Enter(ulong linear, ulong physical, AccessKind kind, bool writable)
     {
-        byte* host = _memory.GetPage(physical & ~PageMask, out bool memoryWritable);
+        byte* host = PhysicalPage(physical, kind == AccessKind.Write, out bool memoryWritable);
         if (host == null || (_checksAlignment && !_implicitSupervisor) || (_watchesData && IsWatchedPage(linear)))
         {
             return;
@@ -178,9 +139,10 @@ public sealed unsafe partial class X86Processor
         int index = (set * TranslationBuffer.Entries) + entry;
         ulong page = physical >> 12;
         ulong linearPage = linear & ~PageMask;
-        at[TranslationBuffer.WriteTags] = TranslationBuffer.Invalid(entry);
+        Volatile.Write(ref at[TranslationBuffer.WriteTags], TranslationBuffer.Invalid(entry));
         at[0] = 0 - linearPage;
         at[TranslationBuffer.Addends] = (ulong)host - linearPage;
+        Volatile.Write(ref _pages[index], page);
         _tlbKinds[index] = _walked;
         if ((_walked & (PageKind.Large | PageKind.Huge)) != 0)
         {
@@ -199,14 +161,13 @@ public sealed unsafe partial class X86Processor
             return;
         }
 
-        _writePages[index] = page;
         if (page >= _memory.PageAttributeCount)
         {
             at[TranslationBuffer.WriteTags] = 0 - linearPage;
         }
         else if (Volatile.Read(ref _memory.PageAttributeTable[page]) == 0)
         {
-            at[TranslationBuffer.WriteTags] = 0 - linearPage;
+            Volatile.Write(ref at[TranslationBuffer.WriteTags], 0 - linearPage);
             Interlocked.MemoryBarrier();
             if (Volatile.Read(ref _memory.PageAttributeTable[page]) != 0)
             {

@@ -37,7 +37,9 @@ public sealed unsafe partial class X86Processor
         if (IsApicMsr(index))
         {
             value = 0;
+            bool was = LeaveGuest();
             bool readable = LocalApic is { } apic && apic.TryReadMsr(index, out value);
+            ReturnToGuest(was);
             if (index == TscDeadline && value != 0)
             {
                 value += _msrs.TscAdjust;
@@ -82,7 +84,9 @@ public sealed unsafe partial class X86Processor
         if (IsApicMsr(index))
         {
             bool addressable = index != ApicBaseMsr || (value & ~_physicalMask) == 0;
+            bool was = LeaveGuest();
             bool known = addressable && LocalApic is { } apic && apic.TryWriteMsr(index, ToApic(index, value));
+            ReturnToGuest(was);
             // It may have been an end of interrupt, a task priority, or a deadline that has passed.
             SetAttention(Attention.Interrupt);
             return known;
@@ -137,9 +141,12 @@ public sealed unsafe partial class X86Processor
     {
         ulong moved = _msrs.TscAdjust - adjust;
         _msrs.TscAdjust = adjust;
+        bool was = LeaveGuest();
         if (LocalApic is { } apic && apic.TryReadMsr(TscDeadline, out ulong deadline) && deadline != 0)
         {
             apic.TryWriteMsr(TscDeadline, deadline + moved == 0 ? 1 : deadline + moved);
         }
+
+        ReturnToGuest(was);
     }
 }

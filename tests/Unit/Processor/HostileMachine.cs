@@ -95,15 +95,16 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
         Assert.Equal(-1, new Span<byte>(Host + MemoryBytes, (int)ZoneBytes).IndexOfAnyExcept(Zone));
     }
 
-    public byte* GetPage(ulong address, out bool writable)
+    public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
     {
-        writable = address != RomPage;
-        return address < MemoryBytes && address != HolePage ? Host + address : null;
+        bool exists = address < MemoryBytes && address != HolePage;
+        presence = !exists ? PagePresence.None : address == RomPage ? PagePresence.ReadOnly : PagePresence.Writable;
+        return exists ? Host + address : null;
     }
 
     public void CodePageWritten(ulong pageNumber)
     {
-        PageAttributeTable[pageNumber] &= unchecked((byte)~PageAttributes.Code);
+        PageAttributeTable[pageNumber] &= unchecked((byte)~PageAttributes.AllOfCode);
         Cpu.InvalidateCodePage(pageNumber);
     }
 

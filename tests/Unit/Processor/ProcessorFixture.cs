@@ -101,9 +101,9 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public ulong Read(ulong address) => *(ulong*)(Host + address);
 
-    public byte* GetPage(ulong address, out bool writable)
+    public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
     {
-        writable = true;
+        presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
         return address < MemoryBytes ? Host + address : null;
     }
 

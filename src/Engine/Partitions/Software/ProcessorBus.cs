@@ -24,7 +24,7 @@ internal sealed unsafe class ProcessorBus(SoftwarePartition partition, IPartitio
     public void Forget() => _recent = null;
 
     /// <inheritdoc/>
-    public byte* GetPage(ulong address, out bool writable)
+    public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
     {
         var range = _recent;
         if (range is null || !range.Contains(address))
@@ -32,7 +32,7 @@ internal sealed unsafe class ProcessorBus(SoftwarePartition partition, IPartitio
             range = _map.Find(address);
             if (range is null)
             {
-                writable = false;
+                presence = PagePresence.None;
                 return null;
             }
 
@@ -41,11 +41,11 @@ internal sealed unsafe class ProcessorBus(SoftwarePartition partition, IPartitio
 
         if (Apic.IsPageAt(address))
         {
-            writable = false;
+            presence = PagePresence.None;
             return null;
         }
 
-        writable = range.Writable;
+        presence = range.Writable ? PagePresence.Writable : PagePresence.ReadOnly;
         return (byte*)range.Host + (address - range.First);
     }
 

@@ -9,6 +9,8 @@ public sealed class SoftwarePartition : IPartition
 
     private readonly ApicBus _apicBus = new();
     private readonly SoftwareVirtualProcessor[] _processors;
+    private readonly X86Processor[] _executors;
+    private readonly X86Processor[][] _others;
     private bool _disposed;
 
     internal SoftwarePartition(PartitionOptions options)
@@ -28,6 +30,8 @@ public sealed class SoftwarePartition : IPartition
             _processors[index] = new SoftwareVirtualProcessor(this, _apicBus, index, options, timestamp, PhysicalAddressBits);
         }
 
+        _executors = [.. _processors.Select(processor => processor.Processor)];
+        _others = [.. _executors.Select(own => _executors.Where(other => other != own).ToArray())];
         _apicBus.Connect([.. _processors.Select(processor => processor.Apic)]);
     }
 
@@ -52,6 +56,9 @@ public sealed class SoftwarePartition : IPartition
     /// <summary>Taken by processors for what is to be atomic and the host has no operation for.</summary>
     internal Lock BusLock { get; } = new();
 
+    /// <summary>Taken by processors while a page from which code is decoded is marked.</summary>
+    internal Lock CodeLock { get; } = new();
+
     /// <inheritdoc/>
     public void MapMemory(ulong guestAddress, nint hostAddress, ulong bytes, MemoryAccess access)
     {
@@ -70,19 +77,18 @@ public sealed class SoftwarePartition : IPartition
     public void SetDirtyTracking(ulong guestAddress, bool enabled)
     {
         Memory.SetTracking(guestAddress, enabled);
-        RevokeWriteAccess();
+        SynchronizeAll();
     }
 
     /// <inheritdoc/>
     /// <remarks>
-    /// A store that a running processor is in the middle of may show in the next harvest although it is in memory already, or, if it
-    /// began before this one marked its page, in none: the last harvest of a series is taken with the processors stopped, after one
-    /// more call.
+    /// The processors may run. A store that is in memory when this returns is in this harvest or an earlier one, or will be in the next;
+    /// whoever copies a page that was reported finds in it every store that is not reported again.
     /// </remarks>
     public void HarvestDirtyPages(ulong guestAddress, Span<ulong> bitmap)
     {
         Memory.Harvest(guestAddress, bitmap);
-        RevokeWriteAccess();
+        SynchronizeAll();
     }
 
     /// <inheritdoc/>
@@ -152,32 +158,42 @@ public sealed class SoftwarePartition : IPartition
     // Marked again by whoever decodes from the page after this.
     internal void DropCode(ulong page)
     {
-        Memory.Change(page, 0, PageAttributes.Code);
+        Memory.Change(page, 0, PageAttributes.AllOfCode);
         foreach (var processor in _processors)
         {
             processor.DropCode(page);
         }
     }
 
-    // A processor marked a page from which it decodes: the others notice stores to it from now on.
-    internal void RevokeWriteAccess(ulong page, int except)
+    /// <summary>
+    /// When this returns, no processor holds the host address of a page that it was given before the call, nor is in the middle of an
+    /// access through one; what they do to the page afterwards begins with <see cref="IMemoryBus.TryGetPage"/>. Any thread: a
+    /// processor's own only in a call to its bus. Processors that do not run, or are in a call themselves, are not waited for.
+    /// </summary>
+    /// <param name="page">Guest-physical page number.</param>
+    internal void Synchronize(ulong page) => Synchronize([page]);
+
+    /// <summary>As <see cref="Synchronize(ulong)"/>, for several pages.</summary>
+    /// <param name="pages">Guest-physical page numbers. More than sixteen cost as much as all.</param>
+    internal void Synchronize(ReadOnlySpan<ulong> pages)
     {
-        foreach (var processor in _processors)
+        if (!_disposed && !pages.IsEmpty)
         {
-            if (processor.Index != except)
-            {
-                processor.RevokeWriteAccess(page);
-            }
+            SafePoints.Forget(_executors, pages);
         }
     }
 
-    private void RevokeWriteAccess()
+    /// <summary>As <see cref="Synchronize(ulong)"/>, for all pages.</summary>
+    internal void SynchronizeAll()
     {
-        foreach (var processor in _processors)
+        if (!_disposed)
         {
-            processor.RevokeWriteAccess();
+            SafePoints.Forget(_executors, []);
         }
     }
+
+    // A processor marked a page from which it is going to decode: the others notice stores to it from now on.
+    internal void RevokeWriteAccess(ulong page, int except) => SafePoints.RevokeWriteAccess(_others[except], page);
 
     private void ForgetMappings()
     {

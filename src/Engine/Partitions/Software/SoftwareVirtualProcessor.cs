@@ -29,6 +29,7 @@ internal sealed partial class SoftwareVirtualProcessor : IVirtualProcessor, IApi
             Ports = _bus,
             Timestamp = timestamp,
             BusLock = partition.BusLock,
+            CodeLock = partition.CodeLock,
             PhysicalAddressBits = physicalAddressBits,
             CoresPerSocket = BitOperations.IsPow2(options.CoresPerSocket) && options.CoresPerSocket <= options.ProcessorCount ? options.CoresPerSocket : 1,
             TranslationThreshold = options.TranslationThreshold,
@@ -265,9 +266,7 @@ internal sealed partial class SoftwareVirtualProcessor : IVirtualProcessor, IApi
 
     void IApicTarget.ApicPageMoved() => _processor.FlushPhysicalMappings();
 
-    internal void RevokeWriteAccess(ulong page) => _processor.RevokeWriteAccess(page);
-
-    internal void RevokeWriteAccess() => _processor.RevokeWriteAccess();
+    internal X86Processor Processor => _processor;
 
     internal void DropCode(ulong page) => _processor.InvalidateCodePage(page);
 

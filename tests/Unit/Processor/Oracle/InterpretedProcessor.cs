@@ -217,9 +217,9 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
 
         public FlatMemory() => NativeMemory.Clear(Bytes, (nuint)MemoryBytes);
 
-        public byte* GetPage(ulong address, out bool writable)
+        public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
         {
-            writable = true;
+            presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
             return address < MemoryBytes ? Bytes + address : null;
         }
 

@@ -24,6 +24,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
     private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)MemoryBytes);
     private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
     private readonly Lock _busLock = new();
+    private readonly Lock _codeLock = new();
     private readonly List<X86Processor> _processors = [];
     private readonly int _threshold;
     private readonly int _cacheBytes;
@@ -82,6 +83,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
             Ports = this,
             Timestamp = new TimestampCounter(),
             BusLock = _busLock,
+            CodeLock = _codeLock,
             Translate = _threshold != 0,
             TranslationThreshold = Math.Max(1, _threshold),
             CodeCacheBytes = _cacheBytes,
@@ -189,9 +191,9 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
         return string.Join('\n', lines);
     }
 
-    public byte* GetPage(ulong address, out bool writable)
+    public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
     {
-        writable = true;
+        presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
         return address < MemoryBytes ? Host + address : null;
     }
 
@@ -205,7 +207,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
             {
                 old = Volatile.Read(ref attributes);
             }
-            while (Interlocked.CompareExchange(ref attributes, (byte)(old & ~(int)PageAttributes.Code), old) != old);
+            while (Interlocked.CompareExchange(ref attributes, (byte)(old & ~(int)PageAttributes.AllOfCode), old) != old);
         }
 
         foreach (var cpu in _processors)
@@ -262,13 +264,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
 
     private void Marked(ulong page, int by)
     {
-        for (int n = 0; n < _processors.Count; n++)
-        {
-            if (n != by)
-            {
-                _processors[n].RevokeWriteAccess(page);
-            }
-        }
+        SafePoints.RevokeWriteAccess(_processors.Where((_, n) => n != by).ToArray(), page);
     }
 
     private void WriteTables()
@@ -306,7 +302,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
 
         public ulong PageAttributeCount => machine.PageAttributeCount;
 
-        public byte* GetPage(ulong address, out bool writable) => machine.GetPage(address, out writable);
+        public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence) => machine.TryGetPage(address, forWriting, out presence);
 
         public void CodePageWritten(ulong pageNumber) => machine.CodePageWritten(pageNumber);
 
