@@ -26,15 +26,18 @@ namespace Hypervisor.Cmdlets;
 /// The counters themselves, which only grow.
 /// </example>
 [Cmdlet(VerbsCommon.Get, "EsxTop", DefaultParameterSetName = Rates)]
-[OutputType(typeof(EsxTopCpu), typeof(EsxTopDisk), typeof(EsxTopVMDisk), ParameterSetName = [Rates])]
-[OutputType(typeof(EsxTopCpuCounters), typeof(EsxTopDiskCounters), ParameterSetName = [Counters])]
+[OutputType(typeof(EsxTopCpu), typeof(EsxTopDisk), typeof(EsxTopVMDisk), typeof(EsxTopNetwork), typeof(EsxTopPower), typeof(EsxTopInterrupt), ParameterSetName = [Rates])]
+[OutputType(typeof(EsxTopCpuCounters), typeof(EsxTopDiskCounters), typeof(EsxTopNetworkCounters), typeof(EsxTopPowerCounters), typeof(EsxTopInterruptCounters), ParameterSetName = [Counters])]
 [OutputType(typeof(string), ParameterSetName = [Csv])]
 public sealed class GetEsxTopCommand : HypervisorCmdlet
 {
     private const string Rates = "Rates", Counters = "Raw", Csv = "Batch";
     private const double DefaultDelay = 2, LeastDelay = 0.1, MostDelay = 86_400;
 
-    /// <summary>Panel: Cpu, Disk (datastores; expanded, the disks on them), Adapter (all datastores together) or VMDisk (machines; expanded, their disks).</summary>
+    /// <summary>
+    /// Panel: Cpu, Disk (datastores; expanded, the disks on them), Adapter (all datastores together), VMDisk (machines; expanded, their disks),
+    /// Network (ports), Power (the host, as far as it tells; expanded, its processors) or Interrupt (machines; expanded, their devices and virtual processors).
+    /// </summary>
     [Parameter(Position = 0)]
     [ValidateNotNullOrEmpty]
     public string Panel { get; set; } = "Cpu";

@@ -45,6 +45,21 @@ Describe 'EsxTop' {
         { [datetime]::ParseExact($rows[1].($names[0]), 'MM/dd/yyyy HH:mm:ss', [cultureinfo]::InvariantCulture) } | Should -Not -Throw
     }
 
+    It 'shows the network, power and interrupts as far as there are numbers' {
+        $port = Get-EsxTop Network -Delay 0.2
+        $port.Name, $port.DeviceName, $port.TeamUplink | Should -Be 'web', 'NAT', 'n/a'
+        (Get-EsxTop Network -Raw).LinkUp | Should -BeTrue
+        $machine = Get-EsxTop Interrupt -Delay 0.2
+        $machine.Name | Should -Be 'web'
+        (Get-EsxTop Interrupt -Delay 0.2 -Expand).Vector | Should -Contain 'VCPU 1'
+        $power = Get-EsxTop Power -Delay 0.2
+        $power.Name | Should -Be 'Host'
+        # What is not told is said to be missing, and has no number.
+        ($null -eq $power.Watts) | Should -Be ($power.Missing -like '*watts*')
+        ($null -eq $power.PctC0) | Should -Be ($power.Missing -like '*C-states*')
+        (Get-EsxTop Power -Raw)[0].Missing | Should -Be $power.Missing
+    }
+
     It 'holds a limit and shows it' {
         $null = Set-VMResource web -CpuLimitMhz ([math]::Floor((Get-VMHost).CpuTotalMhz / (Get-VMHost).NumCpuUsable / 4))
         $row = Get-EsxTop -Delay 2

@@ -96,6 +96,10 @@ public sealed partial class HypervisorHost : IDisposable
     /// <summary>The machine that runs in this process, or null.</summary>
     public IMachine? FindRunning(Guid id) => _running.TryGetValue(id, out RunningMachine? running) ? running.Machine : null;
 
+    /// <summary>What runs in this process, by name.</summary>
+    internal IReadOnlyList<IMachine> GetRunningHere() =>
+        [.. _running.Values.Select(static running => running.Machine).OrderBy(static machine => machine.Configuration.Name, StringComparer.OrdinalIgnoreCase)];
+
     /// <summary>The console of a machine's present run, or of its last one in this process; null if it has not run here.</summary>
     public ConsoleSession? FindConsole(Guid id) => _consoles.GetValueOrDefault(id);
 

@@ -1,4 +1,6 @@
+using Hypervisor.Engine.Devices.Interrupts;
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Network;
 using Hypervisor.Engine.Partitions;
 
 namespace Hypervisor.Engine.Machines;
@@ -39,6 +41,12 @@ public interface IMachine : IDisposable
     /// <exception cref="PowerStateException">The machine ended meanwhile.</exception>
     /// <exception cref="TimeoutException">The processor did not come to a stop in time.</exception>
     IReadOnlyList<GuestTranslationLine>? DescribeTranslation(int processor, ulong? address) => null;
+
+    /// <summary>Its network ports and what went through them so far; also when the machine is off.</summary>
+    IReadOnlyList<NetworkPortSample> GetNetworkPorts() => [];
+
+    /// <summary>What interrupts its processors, and how often so far; also when the machine is off.</summary>
+    IReadOnlyList<InterruptSourceSample> GetInterruptSources() => [];
 
     /// <summary>Completes when the machine is off, with the reason; never faults.</summary>
     Task<MachineStop> Stopped { get; }

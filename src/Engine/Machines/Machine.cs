@@ -1,5 +1,7 @@
+using Hypervisor.Engine.Devices.Interrupts;
 using Hypervisor.Engine.Devices.Platform;
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Network;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Scheduling;
 using Hypervisor.Engine.Storage.IoControl;
@@ -116,6 +118,12 @@ internal sealed class Machine : IMachine, IMachineControl
     /// <inheritdoc/>
     public IReadOnlyList<VirtualProcessorCounters> GetProcessorCounters() =>
         [.. _processors.Select(thread => thread.Processor.GetCounters()).OfType<VirtualProcessorCounters>().Select(counters => counters with { VMName = Configuration.Name })];
+
+    /// <inheritdoc/>
+    public IReadOnlyList<NetworkPortSample> GetNetworkPorts() => _hardware.SampleNetworkPorts();
+
+    /// <inheritdoc/>
+    public IReadOnlyList<InterruptSourceSample> GetInterruptSources() => _hardware.SampleInterrupts();
 
     /// <inheritdoc/>
     public IReadOnlyList<GuestTranslationLine>? DescribeTranslation(int processor, ulong? address)

@@ -20,7 +20,7 @@ namespace Hypervisor.Engine.Machines;
 /// Partition, memory, bus and devices of one machine, wired together. Knows nothing of threads and power states. On disposal
 /// everything is taken apart in the opposite order of assembly.
 /// </summary>
-internal sealed class MachineHardware : IDisposable
+internal sealed partial class MachineHardware : IDisposable
 {
     // Every kind of device has slots of its own, so that a disk more or less does not move the network adapters: guests name
     // interfaces after their slots.
@@ -33,11 +33,13 @@ internal sealed class MachineHardware : IDisposable
     private readonly InterruptRouter _interrupts;
     private readonly PciBus _pci;
     private readonly FirmwareDebugPort? _debugPort;
+    private readonly VirtualMachineConfiguration _configuration;
 
     /// <summary>Assembles a machine.</summary>
     /// <exception cref="MachineException">Something is missing or does not fit; nothing stays behind.</exception>
     public MachineHardware(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo, IMachineControl control, Action<MachineEvent> events)
     {
+        _configuration = configuration;
         try
         {
             var settings = AdvancedSettings.Read(configuration);
@@ -233,13 +235,15 @@ internal sealed class MachineHardware : IDisposable
                 throw new MachineException($"The {name} of '{configuration.Name}' has the MAC address '{adapter.MacAddress}'; it has to be one like 00:50:56:01:02:03.");
             }
 
-            var network = Own(new UserModeNetwork(new UserModeNetworkOptions
+            UserModeNetwork network = Own(new UserModeNetwork(new UserModeNetworkOptions
             {
                 AllowHostLoopback = settings.AllowHostLoopback,
                 Failed = error => control.ReportFailure($"network of {name}", error),
             }));
             _networks.Add(network);
-            Attach(new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected }, FirstAdapterSlot + i, events, control);
+            var card = new VirtioNet(Memory, name, address, network.Connect, network.Mtu) { LinkUp = adapter.StartConnected };
+            _ports.Add(new NetworkPort(NextPortId(), UserModeNetworkName, adapter.MacAddress, card, network));
+            Attach(card, FirstAdapterSlot + i, events, control);
             foreach (var forward in adapter.PortForwards)
             {
                 network.AddPortForward(forward);
@@ -254,7 +258,9 @@ internal sealed class MachineHardware : IDisposable
         Own(device);
         try
         {
-            _pci.Attach(new VirtioPciDevice(device), slot);
+            var function = new VirtioPciDevice(device);
+            _pci.Attach(function, slot);
+            _functions.Add(function);
         }
         catch (Exception error) when (error is InvalidOperationException or ArgumentOutOfRangeException)
         {

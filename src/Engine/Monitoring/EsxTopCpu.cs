@@ -61,9 +61,12 @@ public sealed class EsxTopCpuCounters : IEsxTopCounters
 /// </summary>
 public sealed class EsxTopCpu : IEsxTopRow
 {
+    private readonly string _machine;
+
     internal EsxTopCpu(EsxTopCpuCounters first, string name, int id, int worlds, double used, double run, double ready, double coStop, double wait, double idle, double limited)
     {
         Name = name;
+        _machine = first.Name;
         Id = id;
         GroupId = first.GroupId;
         NumWorlds = worlds;
@@ -84,6 +87,8 @@ public sealed class EsxTopCpu : IEsxTopRow
 
     /// <inheritdoc/>
     public string Name { get; }
+
+    string IEsxTopRow.Group => _machine;
 
     /// <summary>Worlds (NWLD).</summary>
     public int NumWorlds { get; }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Hypervisor.Engine.Scheduling;
 
 namespace Hypervisor.Engine.Monitoring;
@@ -11,6 +12,9 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
     public override string Name => "Cpu";
 
     /// <inheritdoc/>
+    public override Type RowType => typeof(EsxTopCpu);
+
+    /// <inheritdoc/>
     public override IReadOnlyList<IEsxTopCounters> Take() => scheduler is null ? [] : [.. scheduler.Sample().Select(CountersOf)];
 
     /// <inheritdoc/>
@@ -20,6 +24,20 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
         return expand
             ? [.. intervals.Select(static interval => interval.Row())]
             : [.. intervals.GroupBy(static interval => interval.After.GroupId).Select(static group => Sum([.. group]))];
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Summarize(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after)
+    {
+        if (scheduler is null)
+        {
+            return [];
+        }
+
+        EsxTopCpu[] worlds = [.. Intervals(before, after).Select(static interval => interval.Row())];
+        int processors = scheduler.Topology.Count;
+        return [string.Create(CultureInfo.InvariantCulture,
+            $"PCPU: {processors} of {scheduler.Topology.ProcessorMHz} MHz; machines of this process RUN(%): {worlds.Sum(static world => world.PctRun):0.0} AVG: {worlds.Sum(static world => world.PctRun) / processors:0.0} RDY(%): {worlds.Sum(static world => world.PctReady):0.0}")];
     }
 
     /// <inheritdoc/>

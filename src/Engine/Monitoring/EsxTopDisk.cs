@@ -87,14 +87,21 @@ public sealed class EsxTopDiskCounters : IEsxTopCounters
 /// <summary>A line of the panels Disk and Adapter: a datastore, a disk on it, or all of them. Times are means of the interval, milliseconds.</summary>
 public class EsxTopDisk : IEsxTopRow
 {
-    internal EsxTopDisk(string name, string device, EsxTopDiskCounters first, DiskIoRates rates, double failed)
+    private readonly string? _group;
+
+    internal EsxTopDisk(string name, string device, EsxTopDiskCounters first, DiskIoRates rates, double failed, string? group = null)
     {
-        (Name, Device, QueueDepth, Rates) = (name, device, first.QueueDepth, rates);
+        (Name, Device, QueueDepth, Rates, _group) = (name, device, first.QueueDepth, rates, group);
+        IsOfMachine = first.VMId is not null;
         FailedCommandsPerSec = Math.Round(failed, 2);
     }
 
     /// <inheritdoc/>
     public string Name { get; }
+
+    string IEsxTopRow.Group => _group ?? Name;
+
+    bool IEsxTopRow.IsOfMachine => IsOfMachine;
 
     /// <summary>DEVICE: the datastore.</summary>
     public string Device { get; }
@@ -148,6 +155,8 @@ public class EsxTopDisk : IEsxTopRow
     public double AbortsPerSec => 0;
 
     internal DiskIoRates Rates { get; }
+
+    private bool IsOfMachine { get; }
 }
 
 /// <summary>A line of the panel VMDisk: a machine's disks together, or one of them.</summary>

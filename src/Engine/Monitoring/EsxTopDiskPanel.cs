@@ -11,8 +11,6 @@ internal sealed class EsxTopDiskPanel(StorageIoControl storage, EsxTopDiskPanel.
     /// <summary>What esxtop would call the adapter: all datastores are reached through the process's file access.</summary>
     public const string AdapterName = "vmhba0";
 
-    private const double MicrosecondsPerSecond = 1e6;
-
     /// <summary>Which of the panels.</summary>
     internal enum Kind
     {
@@ -26,6 +24,9 @@ internal sealed class EsxTopDiskPanel(StorageIoControl storage, EsxTopDiskPanel.
 
     /// <inheritdoc/>
     public override string Name => kind.ToString();
+
+    /// <inheritdoc/>
+    public override Type RowType => kind == Kind.VMDisk ? typeof(EsxTopVMDisk) : typeof(EsxTopDisk);
 
     /// <inheritdoc/>
     public override IReadOnlyList<IEsxTopCounters> Take()
@@ -46,7 +47,7 @@ internal sealed class EsxTopDiskPanel(StorageIoControl storage, EsxTopDiskPanel.
             (Kind.Adapter, false) => devices.Length == 0 ? [] : [Row(AdapterName, AdapterName, devices)],
             (Kind.Adapter, true) => [.. devices.Select(static device => Row(AdapterName, device.After.Datastore, [device]))],
             (Kind.Disk, false) => [.. devices.Select(static device => Row(device.After.Name, device.After.Datastore, [device]))],
-            (Kind.Disk, true) => [.. disks.Select(static disk => Row($"{disk.After.Name}: {disk.After.Disk}", disk.After.Datastore, [disk]))],
+            (Kind.Disk, true) => [.. disks.Select(static disk => Row($"{disk.After.Name}: {disk.After.Disk}", disk.After.Datastore, [disk], disk.After.Datastore))],
             (_, false) => [.. disks.GroupBy(static disk => disk.After.VMId).Select(static machine => VMRow(machine.First().After.Name, "", [.. machine]))],
             (_, true) => [.. disks.Select(static disk => VMRow(disk.After.Name, disk.After.Disk!, [disk]))],
         };
@@ -98,13 +99,13 @@ internal sealed class EsxTopDiskPanel(StorageIoControl storage, EsxTopDiskPanel.
         return after.OfType<EsxTopDiskCounters>().Select(now => new Interval(earlier.GetValueOrDefault(now.Instance), now)).Where(static interval => interval.Time > 0);
     }
 
-    private static EsxTopDisk Row(string name, string device, Interval[] parts)
+    private static EsxTopDisk Row(string name, string device, Interval[] parts, string? group = null)
     {
         (DiskIoRates rates, double failed) = Sum(parts);
-        return new EsxTopDisk(name, device, parts[0].After, rates, failed);
+        return new EsxTopDisk(name, device, parts[0].After, rates, failed, group);
     }
 
-    private static EsxTopVMDisk VMRow(string name, string device, Interval[] parts)
+    private static EsxTopVMDisk VMRow(string name, string device, Interval[] parts, string? group = null)
     {
         (DiskIoRates rates, double failed) = Sum(parts);
         return new EsxTopVMDisk(name, device, parts.Length, parts[0].After, rates, failed);
@@ -120,8 +121,9 @@ internal sealed class EsxTopDiskPanel(StorageIoControl storage, EsxTopDiskPanel.
         }
 
         // Disks of a machine, or datastores, that came at different times: the longest is the interval of all.
-        double seconds = parts.Max(static part => part.Time) / MicrosecondsPerSecond;
-        return (new DiskIoRates(before, after, TimeSpan.FromSeconds(seconds)), (after.Errors - before.Errors) / seconds);
+        // In ticks, so that all rates divide by the same number: seconds as a double lose a tick now and then on their way into a TimeSpan.
+        var elapsed = TimeSpan.FromTicks(parts.Max(static part => part.Time) * TimeSpan.TicksPerMicrosecond);
+        return (new DiskIoRates(before, after, elapsed), (after.Errors - before.Errors) / elapsed.TotalSeconds);
     }
 
     private sealed record Interval(EsxTopDiskCounters? Before, EsxTopDiskCounters After)

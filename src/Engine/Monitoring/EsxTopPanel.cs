@@ -9,6 +9,9 @@ public abstract class EsxTopPanel
     /// <summary>Name, such as <c>Cpu</c>.</summary>
     public abstract string Name { get; }
 
+    /// <summary>Type of the rows; null when it is only known once there is one.</summary>
+    public virtual Type? RowType => null;
+
     /// <summary>The counters as they are now, one object for each thing that is counted.</summary>
     public abstract IReadOnlyList<IEsxTopCounters> Take();
 
@@ -17,6 +20,9 @@ public abstract class EsxTopPanel
     /// <param name="after">The later one.</param>
     /// <param name="expand">One row for each world and the like, not one for each machine.</param>
     public abstract IReadOnlyList<IEsxTopRow> Compare(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after, bool expand);
+
+    /// <summary>Lines that esxtop shows above the table, about the host or all machines together.</summary>
+    public virtual IReadOnlyList<string> Summarize(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after) => [];
 
     /// <summary>All columns of batch mode for an interval, whole machines and what is in them.</summary>
     public abstract IEnumerable<EsxTopValue> Batch(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after);
@@ -34,6 +40,12 @@ public interface IEsxTopRow
 {
     /// <summary>Name shown.</summary>
     string Name { get; }
+
+    /// <summary>What the line belongs to: the name of the line that it is part of when expanded, or its own.</summary>
+    internal string Group => Name;
+
+    /// <summary>The line is about a machine, not about the host.</summary>
+    internal bool IsOfMachine => true;
 }
 
 /// <summary>A value of batch mode.</summary>

@@ -12,6 +12,9 @@ internal static class EsxTopPanels
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Disk),
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Adapter),
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.VMDisk),
+        new EsxTopNetworkPanel(host.GetRunningHere, machine => host.Services.Scheduler?.FindGroup(machine)),
+        new EsxTopPowerPanel(new HostPowerProbe()),
+        new EsxTopInterruptPanel(host.GetRunningHere),
     ];
 
     /// <summary>A panel by its name.</summary>

@@ -117,6 +117,15 @@ internal sealed partial class CpuScheduler : IDisposable
         }
     }
 
+    /// <summary>Number of a machine's group of worlds; null for a machine that is not here.</summary>
+    public int? FindGroup(Guid id)
+    {
+        lock (_lock)
+        {
+            return _machines.TryGetValue(id, out MachineSchedule? schedule) ? schedule.GroupId : null;
+        }
+    }
+
     /// <summary>What each world of the machines here has done so far.</summary>
     public IReadOnlyList<WorldSample> Sample()
     {

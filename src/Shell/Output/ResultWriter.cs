@@ -2,6 +2,7 @@ using System.Collections;
 using System.Reflection;
 using System.Text;
 using System.Text.Json;
+using Hypervisor.Cmdlets.Hosting;
 
 namespace Hypervisor.Shell.Output;
 

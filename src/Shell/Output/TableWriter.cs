@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Reflection;
+using Hypervisor.Cmdlets.Hosting;
 
 namespace Hypervisor.Shell.Output;
 
@@ -15,7 +17,7 @@ internal static class TableWriter
     public static void Write(object[] rows, IReadOnlyList<ViewColumn> columns, TextWriter writer, int width)
     {
         PropertyInfo?[] properties = [.. columns.Select(column => rows[0].GetType().GetProperty(column.Property))];
-        string[][] cells = [.. rows.Select(row => properties.Select(property => ValueText.OnOneLine(ValueText.ForPeople(property?.GetValue(row)))).ToArray())];
+        string[][] cells = [.. rows.Select(row => properties.Select((property, index) => ValueText.OnOneLine(TextOf(property?.GetValue(row), columns[index].Format))).ToArray())];
         int[] widths = [.. columns.Select((column, index) => Math.Max(column.Label.Length, cells.Max(row => row[index].Length)))];
 
         WriteRow([.. columns.Select(static column => column.Label)], columns, widths, writer, width);
@@ -27,6 +29,9 @@ internal static class TableWriter
 
         writer.WriteLine();
     }
+
+    private static string TextOf(object? value, string? format) =>
+        format is not null && value is IFormattable number ? number.ToString(format, CultureInfo.InvariantCulture) : ValueText.ForPeople(value);
 
     private static void WriteRow(string[] cells, IReadOnlyList<ViewColumn> columns, int[] widths, TextWriter writer, int width)
     {

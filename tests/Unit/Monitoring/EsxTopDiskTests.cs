@@ -60,6 +60,22 @@ public sealed class EsxTopDiskTests : IDisposable
     }
 
     [Fact]
+    public void All_rates_of_a_line_divide_by_the_same_time()
+    {
+        DiskIo disk = Attach(Guid.NewGuid(), "a", 0);
+        var panel = new EsxTopDiskPanel(_storage, EsxTopDiskPanel.Kind.VMDisk);
+        IReadOnlyList<IEsxTopCounters> before = panel.Take();
+        Do(disk, IoKind.Write, 100_000, succeeded: false);
+
+        // Every interval is another number of microseconds, and some of them no double holds exactly as seconds.
+        for (int i = 0; i < 200; i++)
+        {
+            var row = (EsxTopVMDisk)Assert.Single(panel.Compare(before, panel.Take(), expand: false));
+            Assert.Equal(row.WritesPerSec, row.FailedCommandsPerSec);
+        }
+    }
+
+    [Fact]
     public void Batch_mode_has_esxtops_columns()
     {
         DiskIo disk = Attach(Guid.NewGuid(), "web (1)", 0);

@@ -1,3 +1,4 @@
+using Hypervisor.Cmdlets.Hosting;
 using System.Text.Json;
 using System.Xml;
 using Hypervisor.Engine.Inventory;
@@ -26,7 +27,7 @@ public sealed class ResultWriterTests : IDisposable
     [Fact]
     public void Every_view_names_properties_that_exist()
     {
-        using Stream stream = typeof(ResultWriter).Assembly.GetManifestResourceStream("Hypervisor.Format.ps1xml")!;
+        using Stream stream = typeof(ViewCatalog).Assembly.GetManifestResourceStream("Hypervisor.Format.ps1xml")!;
         var document = new XmlDocument();
         document.Load(stream);
         foreach (XmlElement view in document.SelectNodes("//View")!)

@@ -67,6 +67,9 @@ public sealed class InterruptRouter : IResettable
         return new Source(_inputs[gsi]);
     }
 
+    /// <summary>Times that a line went from released to asserted since the machine was powered on.</summary>
+    internal long AssertionsOf(int gsi) => _inputs[gsi].Assertions;
+
     /// <inheritdoc/>
     /// <remarks>The levels stay: they belong to the devices, which lower theirs when they are reset.</remarks>
     public void Reset()
@@ -79,6 +82,9 @@ public sealed class InterruptRouter : IResettable
     {
         private readonly Lock _lock = new();
         private int _asserting;
+        private long _assertions;
+
+        public long Assertions => Volatile.Read(ref _assertions);
 
         public void Change(ref bool sourceLevel, bool asserted)
         {
@@ -100,6 +106,7 @@ public sealed class InterruptRouter : IResettable
 
         private void Output(bool asserted)
         {
+            _assertions += asserted ? 1 : 0;
             if (router.IoApic is null)
             {
                 partition.SetInterruptLine(gsi, asserted);

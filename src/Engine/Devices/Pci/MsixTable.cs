@@ -29,6 +29,7 @@ public sealed class MsixTable
     private readonly Lock _lock = new();
     private readonly Entry[] _entries;
     private readonly ulong[] _pending;
+    private readonly long[] _sent;
     private IMsiSink? _sink;
     private volatile bool _enabled;
     private bool _functionMasked;
@@ -40,6 +41,7 @@ public sealed class MsixTable
         ArgumentOutOfRangeException.ThrowIfGreaterThan(vectors, MaxVectors);
         _entries = new Entry[vectors];
         _pending = new ulong[(vectors + 63) / 64];
+        _sent = new long[vectors];
         Reset();
     }
 
@@ -77,6 +79,9 @@ public sealed class MsixTable
             }
         }
     }
+
+    /// <summary>Messages that the vector has sent since the machine was powered on; a reset does not begin again.</summary>
+    internal long SentBy(int vector) => Volatile.Read(ref _sent[vector]);
 
     internal void Connect(IMsiSink sink) => _sink = sink;
 
@@ -199,6 +204,9 @@ public sealed class MsixTable
 
     private void Send(int vector)
     {
+        // Under the lock; readers take whatever stands there.
+        _sent[vector]++;
+
         // A message is a memory write on a real bus. Only the local APICs' window is honoured, so a guest cannot aim it elsewhere.
         ref readonly var entry = ref _entries[vector];
         if ((uint)entry.Address >> 20 == (uint)(PlatformLayout.LocalApicBase >> 20))

@@ -153,6 +153,13 @@ public sealed class VirtioPciDevice : PciDevice, IVirtioTransport
         }
     }
 
+    /// <summary>What the driver uses a message vector for, such as <c>queue 1</c>; empty when for nothing.</summary>
+    internal string UseOf(int vector)
+    {
+        IEnumerable<string> queues = Enumerable.Range(0, _queueVectors.Length).Where(queue => Volatile.Read(ref _queueVectors[queue]) == vector).Select(static queue => $"queue {queue}");
+        return string.Join(", ", Volatile.Read(ref _configVector) == vector ? queues.Prepend("configuration") : queues);
+    }
+
     // Class codes as other hypervisors show these devices; no driver depends on them.
     private static uint ClassOf(VirtioDeviceType type) => type switch
     {

@@ -20,6 +20,8 @@ public sealed class InterruptRouterTests
         Assert.Equal([(17, true)], partition.Lines);
         other.Set(false);
         Assert.Equal([(17, true), (17, false)], partition.Lines);
+        one.Set(true);
+        Assert.Equal((2, 0), (router.AssertionsOf(17), router.AssertionsOf(16)));
     }
 
     [Fact]

@@ -32,6 +32,20 @@ public sealed class MsixTableTests
     }
 
     [Fact]
+    public void Messages_are_counted_by_vector_and_a_reset_does_not_begin_again()
+    {
+        Program(3, 0xFEE0_1000, 0x4041, masked: false);
+        Program(4, 0xFEE0_1000, 0x4042, masked: true);
+        _table.SetControl(0x8000);
+        _table.Signal(3);
+        _table.Signal(3);
+        _table.Signal(4);
+        Assert.Equal((2, 0), (_table.SentBy(3), _table.SentBy(4)));
+        _table.Reset();
+        Assert.Equal(2, _table.SentBy(3));
+    }
+
+    [Fact]
     public void Nothing_is_sent_while_msix_is_off()
     {
         Program(3, 0xFEE0_0000, 1, masked: false);

@@ -1,15 +1,16 @@
 using System.Reflection;
 using System.Xml;
 
-namespace Hypervisor.Shell.Output;
+namespace Hypervisor.Cmdlets.Hosting;
 
 /// <summary>A column of a table.</summary>
 /// <param name="Label">Its header.</param>
 /// <param name="Property">The property shown in it.</param>
 /// <param name="RightAligned">Numbers stand at the right.</param>
-internal sealed record ViewColumn(string Label, string Property, bool RightAligned);
+/// <param name="Format">How a number is written; null for as it is.</param>
+internal sealed record ViewColumn(string Label, string Property, bool RightAligned, string? Format = null);
 
-/// <summary>The table views of <c>module/Hypervisor.Format.ps1xml</c>, the very file that PowerShell reads; it is embedded in <c>hv</c>.</summary>
+/// <summary>The table views of <c>module/Hypervisor.Format.ps1xml</c>, the very file that PowerShell reads; it is embedded here for <c>hv</c> and for screens.</summary>
 internal static class ViewCatalog
 {
     private static readonly Lazy<Dictionary<string, IReadOnlyList<ViewColumn>>> Views = new(Read);
@@ -31,7 +32,7 @@ internal static class ViewCatalog
             List<ViewColumn> columns = [.. items.Select((item, index) =>
             {
                 string property = item["PropertyName"]!.InnerText;
-                return new ViewColumn(headers[index]["Label"]?.InnerText ?? property, property, headers[index]["Alignment"]?.InnerText == "Right");
+                return new ViewColumn(headers[index]["Label"]?.InnerText ?? property, property, headers[index]["Alignment"]?.InnerText == "Right", item["FormatString"]?.InnerText);
             })];
             foreach (XmlElement name in view.SelectNodes("ViewSelectedBy/TypeName")!)
             {
