@@ -43,6 +43,7 @@ public sealed unsafe partial class X86Processor
         for (int n = 0; n < 256; n++)
         {
             State->WithoutInterrupt[n] = (byte)(n & ~(int)(Rflags.Interrupt >> 8));
+            State->Downwards[n] = (byte)(n & (int)(Rflags.Direction >> 8));
             State->Misaligned16[n] = n % 16 == 0 ? (byte)0 : (byte)1;
             State->Misaligned32[n] = n % 32 == 0 ? (byte)0 : (byte)1;
         }

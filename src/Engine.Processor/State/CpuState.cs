@@ -128,6 +128,9 @@ internal unsafe struct CpuState
     /// <summary>Indexed by the second byte of RFLAGS: the same without IF.</summary>
     public fixed byte WithoutInterrupt[256];
 
+    /// <summary>Indexed by the same byte: not 0 where DF is set.</summary>
+    public fixed byte Downwards[256];
+
     /// <summary>Indexed by an address's low byte: 0 where it is a multiple of 16, and of 32.</summary>
     public fixed byte Misaligned16[256], Misaligned32[256];
 

@@ -42,12 +42,17 @@ internal sealed unsafe partial class BlockTranslator
                 return TryEmitLeave(instruction);
             case Mnemonic.Div or Mnemonic.Idiv:
                 return TryEmitDivision(instruction);
-            case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Pushfq or Mnemonic.Swapgs:
+            case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Pushfq or Mnemonic.Swapgs or Mnemonic.Cld:
                 return TryEmitSystem(instruction);
             case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc when IsBitString(instruction) && instruction.Op0Kind == OpKind.Memory:
                 return TryEmitBitString(instruction);
             case Mnemonic.Mov when instruction.Op1Kind == OpKind.Register && RegisterExtensions.IsSegmentRegister(instruction.Op1Register):
                 return TryEmitSelector(instruction);
+            case Mnemonic.Mov when instruction.Code == Code.Mov_r64_cr:
+                return TryEmitControlRegister(instruction);
+            case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq or Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd
+                or Mnemonic.Stosq when instruction.IsStringInstruction:
+                return TryEmitString(instruction);
             default:
                 return TranslatableInstructions.IsCopied(instruction.Code) && TryCopy(instruction);
         }

@@ -152,8 +152,9 @@ internal sealed unsafe partial class BlockTranslator
         _code.ShiftRight(HostRegister.Count, HostRegister.Count, HostRegister.Rsp);
     }
 
-    private void EmitDistance() =>
-        _code.LoadTable(HostRegister.Translation, SetBuffers + (TranslationBuffer.Addends * sizeof(ulong)), HostRegister.Translation, 3);
+    private void EmitDistance() => _code.LoadTable(HostRegister.Translation, Distances, HostRegister.Translation, 3);
+
+    private int Distances => SetBuffers + (TranslationBuffer.Addends * sizeof(ulong));
 
     private int SetBuffers => _buffers + (_set * TranslationBuffer.SetLength * sizeof(ulong));
 

@@ -16,6 +16,15 @@ internal sealed unsafe partial class BlockTranslator
             return TryEmitPushFlags();
         }
 
+        if (instruction.Code == Code.Cld)
+        {
+            // Nearly always clear already.
+            _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + InterruptByte);
+            _code.LoadTableByte(HostRegister.Count, StateLayout.Downwards, HostRegister.Count);
+            EmitLeaveUnlessZero();
+            return true;
+        }
+
         if (_set == (int)TranslationSet.User)
         {
             return false;
@@ -97,9 +106,57 @@ internal sealed unsafe partial class BlockTranslator
         return true;
     }
 
+    // MOV from a control register that reads as it is kept.
+    private bool TryEmitControlRegister(in Instruction instruction)
+    {
+        int place = instruction.Op1Register switch
+        {
+            Register.CR0 => StateLayout.Cr0,
+            Register.CR2 => StateLayout.Cr2,
+            Register.CR3 => StateLayout.Cr3,
+            Register.CR4 => StateLayout.Cr4,
+            _ => HostRegister.None,
+        };
+        if (_set == (int)TranslationSet.User || place == HostRegister.None)
+        {
+            return false;
+        }
+
+        int guest = NumberOf(instruction.Op0Register);
+        int home = HostRegister.Home(guest);
+        int to = home == HostRegister.None ? HostRegister.Count : home;
+        _code.LoadState(to, place);
+        if (home == HostRegister.None)
+        {
+            _code.StoreState(StateLayout.Register(guest), to);
+        }
+
+        return true;
+    }
+
     // MOV from a segment register.
     private bool TryEmitSelector(in Instruction instruction)
     {
+        int selector = StateLayout.Selector(RegisterExtensions.GetNumber(instruction.Op1Register));
+        if (instruction.Op0Kind == OpKind.Memory)
+        {
+            if (!TryUseWindow(sizeof(ushort), aligned: false, out int address, out int displacement))
+            {
+                if (!TryEmitAddress(instruction, out address))
+                {
+                    return false;
+                }
+
+                EmitCheck(address, sizeof(ushort), write: true, aligned: false);
+            }
+
+            _site->Size = sizeof(ushort);
+            _site->Access = TranslatedAccess.Write;
+            _code.LoadStateWord(HostRegister.Count, selector);
+            _code.Store16(address, HostRegister.Translation, HostRegister.Count, displacement);
+            return true;
+        }
+
         if (instruction.Op0Kind != OpKind.Register || instruction.Code is not (Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg))
         {
             return false;
@@ -108,7 +165,7 @@ internal sealed unsafe partial class BlockTranslator
         int guest = NumberOf(instruction.Op0Register);
         int home = HostRegister.Home(guest);
         int to = home == HostRegister.None ? HostRegister.Count : home;
-        _code.LoadStateWord(to, StateLayout.Selector(RegisterExtensions.GetNumber(instruction.Op1Register)));
+        _code.LoadStateWord(to, selector);
         if (home == HostRegister.None)
         {
             _code.StoreState(StateLayout.Register(guest), to);

@@ -115,6 +115,14 @@ internal sealed unsafe class HostAssembler : CodeWriter
         WriteByte((byte)count);
     }
 
+    /// <summary>NOT, of 64 bits.</summary>
+    public void Not(int register)
+    {
+        Rex(true, 0, 0, register);
+        WriteByte(0xF7);
+        WriteByte((byte)(0xD0 | (register & 7)));
+    }
+
     /// <summary>DIV (6) or IDIV (7); changes flags.</summary>
     public void Group3(int extension, int register, bool wide)
     {
@@ -134,6 +142,14 @@ internal sealed unsafe class HostAssembler : CodeWriter
     public void Store(int address, int index, int from, int displacement = 0)
     {
         Rex(true, from, index, address);
+        WriteByte(0x89);
+        Operand(from, address, index, 0, displacement);
+    }
+
+    public void Store16(int address, int index, int from, int displacement)
+    {
+        WriteByte(0x66);
+        Rex(false, from, index, address);
         WriteByte(0x89);
         Operand(from, address, index, 0, displacement);
     }

@@ -33,6 +33,11 @@ internal static unsafe class StateLayout
     public static readonly int BitIndex64 = Offset(&Model->BitIndex64);
     public static readonly int FlagsMask = Offset(&Model->FlagsMask);
     public static readonly int WithoutInterrupt = Offset(Model->WithoutInterrupt);
+    public static readonly int Downwards = Offset(Model->Downwards);
+    public static readonly int Cr0 = Offset(&Model->Cr0);
+    public static readonly int Cr2 = Offset(&Model->Cr2);
+    public static readonly int Cr3 = Offset(&Model->Cr3);
+    public static readonly int Cr4 = Offset(&Model->Cr4);
     public static readonly int KernelGsBase = Offset(&Model->KernelGsBase);
     public static readonly int Windows = Offset(Model->Windows);
     public static readonly int Misaligned16 = Offset(Model->Misaligned16);

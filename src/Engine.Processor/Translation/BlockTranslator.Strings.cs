@@ -1,0 +1,143 @@
+using Iced.Intel;
+
+namespace Hypervisor.Engine.Processor.Translation;
+
+// MOVS and STOS. The host executes them on its own addresses, as a whole, where the guest's range lies in one page on either side;
+// everything else goes to the interpreter: longer ones, those that go downwards, and those without repetitions left.
+internal sealed unsafe partial class BlockTranslator
+{
+    private const byte RepeatPrefix = 0xF3, MoveOpcode = 0xA4, StoreOpcode = 0xAA;
+
+    private bool TryEmitString(in Instruction instruction)
+    {
+        switch (instruction.Code)
+        {
+            case Code.Movsb_m8_m8 or Code.Movsw_m16_m16 or Code.Movsd_m32_m32 or Code.Movsq_m64_m64:
+                return instruction.Op1Kind == OpKind.MemorySegRSI && instruction.SegmentPrefix is not (Register.FS or Register.GS)
+                    && TryEmitString(instruction, moves: true);
+            case Code.Stosb_m8_AL or Code.Stosw_m16_AX or Code.Stosd_m32_EAX or Code.Stosq_m64_RAX:
+                return TryEmitString(instruction, moves: false);
+            default:
+                return false;
+        }
+    }
+
+    private bool TryEmitString(in Instruction instruction, bool moves)
+    {
+        if (instruction.Op0Kind != OpKind.MemoryESRDI || instruction.HasRepnePrefix)
+        {
+            return false;
+        }
+
+        int size = MemorySizeExtensions.GetSize(instruction.MemorySize);
+        bool repeats = instruction.HasRepPrefix;
+        if (repeats)
+        {
+            EmitCountCheck(size);
+        }
+
+        _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + InterruptByte);
+        _code.LoadTableByte(HostRegister.Count, StateLayout.Downwards, HostRegister.Count);
+        EmitLeaveUnlessZero();
+        if (moves)
+        {
+            EmitSpanCheck(HostRegister.Rsi, size, repeats, write: false);
+            _code.LoadTable(HostRegister.Address, Distances, HostRegister.Translation, 3);
+        }
+
+        EmitSpanCheck(HostRegister.Rdi, size, repeats, write: true);
+        EmitDistance();
+        if (moves)
+        {
+            _code.Lea(HostRegister.Rsi, HostRegister.Rsi, HostRegister.Address, 0, 0);
+        }
+
+        _code.Lea(HostRegister.Rdi, HostRegister.Rdi, HostRegister.Translation, 0, 0);
+        if (repeats)
+        {
+            _code.Move(HostRegister.Count, HostRegister.GuestCount);
+        }
+
+        EmitStringInstruction(moves ? MoveOpcode : StoreOpcode, size, repeats);
+        if (moves)
+        {
+            EmitSubtract(HostRegister.Rsi, HostRegister.Address);
+        }
+
+        EmitSubtract(HostRegister.Rdi, HostRegister.Translation);
+        if (repeats)
+        {
+            _code.Move(HostRegister.GuestCount, HostRegister.Count);
+        }
+
+        return true;
+    }
+
+    // Goes on with 1 to 4096 bytes: the look-up holds for ranges of at most a page. Shifts by 12, which RSP's low bits are, or less.
+    private void EmitCountCheck(int size)
+    {
+        _code.Lea(HostRegister.Count, HostRegister.GuestCount, -1);
+        int shift = HostRegister.Rsp;
+        if (size > 1)
+        {
+            shift = HostRegister.Translation;
+            _code.MoveImmediate32(shift, TranslationBuffer.PageBits - int.TrailingZeroCount(size));
+        }
+
+        _code.ShiftRight(HostRegister.Count, HostRegister.Count, shift);
+        EmitLeaveUnlessZero();
+    }
+
+    // The look-up for a range from the register's address on, as EmitLookup; the entry's index stays in the translation scratch.
+    private void EmitSpanCheck(int address, int size, bool repeats, bool write)
+    {
+        EmitTag(address, write);
+        if (repeats)
+        {
+            _code.Lea(HostRegister.Count, HostRegister.Count, address, 0, -1);
+            _code.Lea(HostRegister.Count, HostRegister.Count, HostRegister.GuestCount, int.TrailingZeroCount(size), 0);
+        }
+        else
+        {
+            _code.Lea(HostRegister.Count, HostRegister.Count, address, 0, size - 1);
+        }
+
+        _code.ShiftRight(HostRegister.Count, HostRegister.Count, HostRegister.Rsp);
+        EmitLeaveUnlessZero();
+    }
+
+    private void EmitLeaveUnlessZero()
+    {
+        byte* zero = _code.JumpIfCountZero();
+        _code.Call(_slow);
+        _code.Land(zero);
+    }
+
+    private void EmitStringInstruction(byte opcode, int size, bool repeats)
+    {
+        if (size == sizeof(ushort))
+        {
+            _code.WriteByte(0x66);
+        }
+
+        if (repeats)
+        {
+            _code.WriteByte(RepeatPrefix);
+        }
+
+        if (size == sizeof(ulong))
+        {
+            _code.WriteByte(0x48);
+        }
+
+        // The next opcode is that of the wider ones.
+        _code.WriteByte(size == 1 ? opcode : (byte)(opcode + 1));
+    }
+
+    // Without a change of flags; the second register is lost.
+    private void EmitSubtract(int from, int what)
+    {
+        _code.Not(what);
+        _code.Lea(from, from, what, 0, 1);
+    }
+}
