@@ -6,14 +6,17 @@ namespace Hypervisor.Engine.Inventory;
 /// </summary>
 internal sealed class Admission
 {
-    private readonly string _resource, _unit;
+    private readonly string _reservations, _unit;
     private readonly Node _root;
     private readonly Dictionary<Guid, Node> _pools = [];
 
     /// <summary>A host that can promise so much.</summary>
-    public Admission(string resource, string unit, long capacity)
+    /// <param name="reservations">What is promised, such as <c>CPU reservations</c>.</param>
+    /// <param name="unit">Its unit.</param>
+    /// <param name="capacity">How much of it there is.</param>
+    public Admission(string reservations, string unit, long capacity)
     {
-        (_resource, _unit) = (resource, unit);
+        (_reservations, _unit) = (reservations, unit);
         _root = new Node("the host", capacity, false, null);
     }
 
@@ -101,5 +104,5 @@ internal sealed class Admission
         return node.Reservation;
     }
 
-    private string Sentence(Node node, long used) => $"The {_resource} reservations in {node.Name} would come to {used} {_unit};";
+    private string Sentence(Node node, long used) => $"The {_reservations} in {node.Name} would come to {used} {_unit};";
 }

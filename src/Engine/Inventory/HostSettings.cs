@@ -1,9 +1,10 @@
 using System.Globalization;
+using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Scheduling;
 
 namespace Hypervisor.Engine.Inventory;
 
-/// <summary>The advanced settings of a host that say how much of its processors machines may use.</summary>
+/// <summary>The advanced settings of a host that say how much of its processors and memory machines may use, and how.</summary>
 /// <remarks>
 /// <c>sched.powerCapInWatts</c> lowers the budget by a straight line between what the processors draw idle and what they draw busy:
 /// of the MHz there are, (cap - idle) / (busy - idle) may be used. Idle and busy power are settings too; without them 5 W and 15 W for
@@ -12,12 +13,28 @@ namespace Hypervisor.Engine.Inventory;
 internal sealed record HostSettings
 {
     private const string CpuCountName = "sched.cpuCount", CpuLimitName = "sched.cpuLimitMhz", PowerCapName = "sched.powerCapInWatts",
-        PowerIdleName = "sched.powerIdleInWatts", PowerBusyName = "sched.powerBusyInWatts";
+        PowerIdleName = "sched.powerIdleInWatts", PowerBusyName = "sched.powerBusyInWatts", BalloonMaxName = "Mem.CtlMaxPercent", IdleTaxName = "Mem.IdleTax",
+        SamplePeriodName = "Mem.SamplePeriod", ShareScanTimeName = "Mem.ShareScanTime", ShareScanRateName = "Mem.ShareScanGHz", SaltingName = "Mem.ShareForceSalting";
+
+    /// <summary>Setting with the memory that machines may use together, MB.</summary>
+    public const string MemoryBudgetName = "Mem.BudgetMB";
+
+    /// <summary>Least memory that machines may use together, MB.</summary>
+    private const int LeastMemoryBudgetMB = 64;
+
+    // ESXi's bounds of the settings that have its names.
+    private const int MostIdleTax = 99, MostSamplePeriod = 180, MostBalloonPercent = 75, MostShareScanTime = 1440, MostShareScanRate = 32, MostSalting = 2;
+
+    // What is left to the host's own programs when nobody says otherwise: an eighth of its memory, at most 4 GB.
+    private const int HostPart = 8, MostForHostMB = 4096;
 
     private const int AssumedIdleWatts = 5, AssumedBusyWatts = 15;
 
     /// <summary>Names of the settings.</summary>
-    public static readonly string[] Names = [CpuCountName, CpuLimitName, PowerBusyName, PowerCapName, PowerIdleName];
+    public static readonly string[] Names = [
+        CpuCountName, CpuLimitName, PowerBusyName, PowerCapName, PowerIdleName,
+        MemoryBudgetName, BalloonMaxName, IdleTaxName, SamplePeriodName, SaltingName, ShareScanRateName, ShareScanTimeName,
+    ];
 
     /// <summary>Processors that machines may use.</summary>
     public required int CpuCount { get; init; }
@@ -28,9 +45,24 @@ internal sealed record HostSettings
     /// <summary><see cref="CapacityMHz"/> is less than what the processors have.</summary>
     public bool IsLimited { get; init; }
 
+    /// <summary>Memory that machines may use together, their overhead included, MB.</summary>
+    public required int MemoryBudgetMB { get; init; }
+
+    /// <summary>Memory that reservations and overhead may come to: the budget without what is to be free (<see cref="FreeMemoryThresholds.MinFree"/>), MB.</summary>
+    public long ReservableMemoryMB => MemoryBudgetMB - (FreeMemoryThresholds.MinFree((long)MemoryBudgetMB << 20) >> 20);
+
+    /// <summary>How memory is divided and reclaimed.</summary>
+    public required MemoryPolicySettings Memory { get; init; }
+
+    /// <summary>Memory for machines when nothing is set, MB.</summary>
+    public static int DefaultMemoryBudgetMB(int physicalMemoryMB) => Math.Max(1, physicalMemoryMB - Math.Min(physicalMemoryMB / HostPart, MostForHostMB));
+
     /// <summary>Reads them.</summary>
+    /// <param name="settings">Settings by name.</param>
+    /// <param name="host">The host's processors.</param>
+    /// <param name="physicalMemoryMB">The host's memory, MB.</param>
     /// <exception cref="InvalidConfigurationException">One is unknown or has a value that cannot be; the message names it.</exception>
-    public static HostSettings Read(IReadOnlyDictionary<string, string> settings, HostTopology host)
+    public static HostSettings Read(IReadOnlyDictionary<string, string> settings, HostTopology host, int physicalMemoryMB)
     {
         foreach (string name in settings.Keys)
         {
@@ -59,7 +91,28 @@ internal sealed record HostSettings
 
         long powered = cap >= busy ? all : Math.Max(1, all * (cap - idle) / (busy - idle));
         long capacity = Math.Min(all, Math.Min(limit, powered));
-        return new HostSettings { CpuCount = count, CapacityMHz = capacity, IsLimited = capacity < all };
+        return new HostSettings
+        {
+            CpuCount = count,
+            CapacityMHz = capacity,
+            IsLimited = capacity < all,
+            MemoryBudgetMB = (int)Number(settings, MemoryBudgetName, DefaultMemoryBudgetMB(physicalMemoryMB), Math.Min(LeastMemoryBudgetMB, physicalMemoryMB), physicalMemoryMB),
+            Memory = ReadMemory(settings),
+        };
+    }
+
+    private static MemoryPolicySettings ReadMemory(IReadOnlyDictionary<string, string> settings)
+    {
+        MemoryPolicySettings usual = MemoryPolicySettings.Default;
+        return new MemoryPolicySettings
+        {
+            IdleTaxPercent = (int)Number(settings, IdleTaxName, usual.IdleTaxPercent, 0, MostIdleTax),
+            SamplePeriodSeconds = (int)Number(settings, SamplePeriodName, usual.SamplePeriodSeconds, 0, MostSamplePeriod),
+            BalloonMaxPercent = (int)Number(settings, BalloonMaxName, usual.BalloonMaxPercent, 0, MostBalloonPercent),
+            ShareScanMinutes = (int)Number(settings, ShareScanTimeName, usual.ShareScanMinutes, 0, MostShareScanTime),
+            ShareScanMBPerGHz = (int)Number(settings, ShareScanRateName, usual.ShareScanMBPerGHz, 0, MostShareScanRate),
+            ShareSalting = (int)Number(settings, SaltingName, usual.ShareSalting, 0, MostSalting),
+        };
     }
 
     private static long Number(IReadOnlyDictionary<string, string> settings, string name, long otherwise, long least, long most)

@@ -118,6 +118,7 @@ public sealed partial class HypervisorHost
         }
 
         _running[machine.Id] = running;
+        FollowResources();
         WatchResources();
         _consoles[machine.Id] = new ConsoleSession(running.Machine.Console);
         running.Machine.EventRaised += raised => Record("VmMessageEvent", raised.Severity, machine, $"{machine.Name}: {raised.Message}");

@@ -90,7 +90,9 @@ public sealed partial class HypervisorHost
 
     internal IReadOnlyDictionary<string, string> AdvancedSettings => _resources.Read().Settings;
 
-    internal HostSettings Budget() => HostSettings.Read(_resources.Read().Settings, Services.Processors.Value);
+    internal HostSettings Budget() => Settings(_resources.Read());
+
+    private HostSettings Settings(ResourceDocument document) => HostSettings.Read(document.Settings, Services.Processors.Value, Services.PhysicalMemoryMB);
 
     /// <summary>Processor time that machines here used since this was last asked for (or since they were powered on), MHz.</summary>
     internal long CpuUsageMHz()
@@ -121,13 +123,14 @@ public sealed partial class HypervisorHost
     internal (Admission Cpu, Admission Memory) Admissions()
     {
         ResourceDocument document = _resources.Read();
-        return Admissions(document, [.. ReservingMachines().Where(machine => View(machine).PowerState == PowerState.PoweredOn)]);
+        return Admissions(document, PoweredOnMachines());
     }
 
     private (Admission Cpu, Admission Memory) Admissions(ResourceDocument document, IReadOnlyList<VirtualMachineConfiguration> running)
     {
-        var cpu = new Admission("CPU", "MHz", HostSettings.Read(document.Settings, Services.Processors.Value).CapacityMHz);
-        var memory = new Admission("memory", "MB", Services.PhysicalMemoryMB);
+        HostSettings settings = Settings(document);
+        var cpu = new Admission("CPU reservations", "MHz", settings.CapacityMHz);
+        var memory = new Admission("memory reservations and overhead", "MB", settings.ReservableMemoryMB);
         foreach (ResourcePoolConfiguration pool in ResourceDocument.ParentsFirst(document.Pools))
         {
             cpu.AddPool(pool.Id, pool.ParentId, pool.Name, pool.CpuReservationMhz, pool.CpuExpandableReservation, pool.CpuLimitMhz);
@@ -137,7 +140,7 @@ public sealed partial class HypervisorHost
         foreach (VirtualMachineConfiguration machine in running)
         {
             cpu.AddMachine(machine.ResourcePoolId, machine.Resources.CpuReservationMhz);
-            memory.AddMachine(machine.ResourcePoolId, machine.Resources.MemReservationMB);
+            memory.AddMachine(machine.ResourcePoolId, machine.Resources.MemReservationMB + MachineMemory.OverheadOf(machine));
         }
 
         return (cpu, memory);
@@ -172,18 +175,17 @@ public sealed partial class HypervisorHost
         _store.Edit(() =>
         {
             ResourceDocument before = _resources.Read();
-            VirtualMachineConfiguration[] reserving = [.. ReservingMachines().Where(machine => View(machine).PowerState == PowerState.PoweredOn)];
+            VirtualMachineConfiguration[] on = PoweredOnMachines();
             ResourceDocument after = change(before);
-            var present = reserving.Select(machine => _store.Find(machine.Id) ?? machine).ToArray();
-            RefuseShortfall(Admissions(before, reserving), Admissions(after, present), static message => new InvalidConfigurationException(message));
+            var present = on.Select(machine => _store.Find(machine.Id) ?? machine).ToArray();
+            RefuseShortfall(Admissions(before, on), Admissions(after, present), static message => new InvalidConfigurationException(message));
             _resources.Write(after);
             return after;
         });
         FollowResources();
     }
 
-    private IEnumerable<VirtualMachineConfiguration> ReservingMachines() =>
-        _store.Read().Machines.Where(static machine => machine.Resources.CpuReservationMhz > 0 || machine.Resources.MemReservationMB > 0);
+    private VirtualMachineConfiguration[] PoweredOnMachines() => [.. _store.Read().Machines.Where(machine => View(machine).PowerState == PowerState.PoweredOn)];
 
     private void CheckResources(VirtualMachineConfiguration machine, VirtualMachineConfiguration? old)
     {
@@ -213,13 +215,8 @@ public sealed partial class HypervisorHost
 
     private void Admit(VirtualMachineConfiguration? before, VirtualMachineConfiguration after, Func<string, Exception> refusal)
     {
-        if (after.Resources.CpuReservationMhz == 0 && after.Resources.MemReservationMB == 0)
-        {
-            return;
-        }
-
         ResourceDocument document = _resources.Read();
-        VirtualMachineConfiguration[] others = [.. ReservingMachines().Where(machine => machine.Id != after.Id && View(machine).PowerState == PowerState.PoweredOn)];
+        VirtualMachineConfiguration[] others = [.. PoweredOnMachines().Where(machine => machine.Id != after.Id)];
         RefuseShortfall(Admissions(document, before is null ? others : [.. others, before]), Admissions(document, [.. others, after]), refusal);
     }
 
@@ -247,27 +244,24 @@ public sealed partial class HypervisorHost
         if (_running.ContainsKey(machine.Id))
         {
             Services.Scheduler?.Change(machine.Id, machine.Name, MachineResources.PlanOf(machine));
+            FollowResources();
         }
     }
 
     private void WatchResources() => _resourceWatch.Change(WatchInterval, WatchInterval);
 
-    // Brings the scheduler up to date with the folder, which other processes may have changed too.
+    // Brings the scheduler and whoever manages memory up to date with the folder, which other processes may have changed too.
     private void FollowResources()
     {
-        if (Services.Scheduler is not { } scheduler)
-        {
-            return;
-        }
-
         try
         {
             lock (_applyLock)
             {
                 ResourceDocument document = _resources.Read();
-                if (!ReferenceEquals(document, _appliedDocument))
+                HostSettings budget = Settings(document);
+                FollowMemory(document, budget);
+                if (!ReferenceEquals(document, _appliedDocument) && Services.Scheduler is { } scheduler)
                 {
-                    HostSettings budget = HostSettings.Read(document.Settings, scheduler.Topology);
                     scheduler.SetBudget(budget.CpuCount, budget.IsLimited ? budget.CapacityMHz : CpuEntitlement.Unlimited);
                     scheduler.SetPools([.. document.Pools.Select(MachineResources.PlanOf)]);
                     _appliedDocument = document;
@@ -278,7 +272,7 @@ public sealed partial class HypervisorHost
                 {
                     if (_store.Find(id) is { } machine && !ReferenceEquals(_applied.GetValueOrDefault(id), machine))
                     {
-                        scheduler.Change(id, machine.Name, MachineResources.PlanOf(machine));
+                        Services.Scheduler?.Change(id, machine.Name, MachineResources.PlanOf(machine));
                         _applied[id] = machine;
                     }
                 }

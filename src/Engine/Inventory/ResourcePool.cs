@@ -19,8 +19,9 @@ public sealed class ResourcePool
         Configuration = configuration;
         _name = configuration?.Name ?? RootName;
         Parent = configuration is null ? Environment.MachineName : parent ?? RootName;
-        CpuTotalMhz = host.Budget().CapacityMHz;
-        MemTotalMB = host.Services.PhysicalMemoryMB;
+        HostSettings budget = host.Budget();
+        CpuTotalMhz = budget.CapacityMHz;
+        MemTotalMB = budget.ReservableMemoryMB;
         _admissions = new Lazy<(Admission Cpu, Admission Memory)>(host.Admissions);
     }
 
@@ -61,7 +62,7 @@ public sealed class ResourcePool
     /// <summary>Memory shares beside its siblings'.</summary>
     public int NumMemShares => Shares.OfPoolMemory(MemSharesLevel, Configuration?.NumMemShares ?? 0);
 
-    /// <summary>Reserved memory, MB; the host's for the host's own pool.</summary>
+    /// <summary>Reserved memory, MB; what the host can promise for the host's own pool.</summary>
     public long MemReservationMB => Configuration?.MemReservationMB ?? MemTotalMB;
 
     /// <summary>Reserved memory, GB.</summary>
@@ -82,7 +83,7 @@ public sealed class ResourcePool
     /// <summary>Processor time that can still be reserved in it, MHz.</summary>
     public long CpuUnreservedMHz => _admissions?.Value.Cpu.Unreserved(Configuration?.Id) ?? 0;
 
-    /// <summary>Memory reserved by what is in it, MB.</summary>
+    /// <summary>Memory reserved by what is in it, overhead of machines that are on included, MB.</summary>
     public long MemReservationUsedMB => _admissions?.Value.Memory.Used(Configuration?.Id) ?? 0;
 
     /// <summary>Memory that can still be reserved in it, MB.</summary>

@@ -20,6 +20,7 @@ public sealed class VMHost
         HostSettings budget = host.Budget();
         NumCpuUsable = budget.CpuCount;
         CpuTotalMhz = budget.CapacityMHz;
+        MemoryBudgetMB = budget.MemoryBudgetMB;
         NumaNodes = host.Services.Processors.Value.NodeCount;
         AdvancedSettings = host.AdvancedSettings.ToDictionary();
         CpuUsageMhz = host.CpuUsageMHz();
@@ -59,8 +60,14 @@ public sealed class VMHost
     /// <summary>Processor time reserved by pools and by machines that are on, MHz.</summary>
     public long CpuReservedMhz { get; }
 
-    /// <summary>Memory reserved by pools and by machines that are on, MB.</summary>
+    /// <summary>Memory reserved by pools and by machines that are on, their overhead included, MB.</summary>
     public long MemoryReservedMB { get; }
+
+    /// <summary>Memory that machines may use together, their overhead included, MB: the setting <c>Mem.BudgetMB</c>, or all but an eighth (at most 4 GB) of the computer's.</summary>
+    public int MemoryBudgetMB { get; }
+
+    /// <summary><see cref="MemoryBudgetMB"/>, in GB.</summary>
+    public decimal MemoryBudgetGB => Math.Round(MemoryBudgetMB / 1024m, 3);
 
     /// <summary>NUMA nodes.</summary>
     public int NumaNodes { get; }

@@ -8,9 +8,10 @@ namespace Hypervisor.Engine.Machines;
 internal sealed record AdvancedSettings
 {
     private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action",
-        CodeCacheName = "processor.codeCacheMB", ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback";
+        CodeCacheName = "processor.codeCacheMB", ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback",
+        BalloonMaxName = "sched.mem.maxmemctl", SharingName = "sched.mem.pshare.enable", SaltName = "sched.mem.pshare.salt";
 
-    private static readonly string[] Names = [ConsoleName, DebugExitPortName, HostLoopbackName, CodeCacheName, ProcessorModelName, TripleFaultName];
+    private static readonly string[] Names = [ConsoleName, DebugExitPortName, HostLoopbackName, CodeCacheName, ProcessorModelName, BalloonMaxName, SharingName, SaltName, TripleFaultName];
 
     /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
     public ushort? DebugExitPort { get; private init; }
@@ -29,6 +30,15 @@ internal sealed record AdvancedSettings
 
     /// <summary>The NAT network's gateway address reaches the host's loopback.</summary>
     public bool AllowHostLoopback { get; private init; }
+
+    /// <summary>Most MB that the balloon may take; null for the host's Mem.CtlMaxPercent.</summary>
+    public int? BalloonMaxMB { get; private init; }
+
+    /// <summary>Pages of equal content are looked for in this machine.</summary>
+    public bool IsPageSharingEnabled { get; private init; }
+
+    /// <summary>Machines of the same salt may share pages (see the host's Mem.ShareForceSalting); null for none.</summary>
+    public string? PageSharingSalt { get; private init; }
 
     /// <summary>Reads them.</summary>
     /// <exception cref="MachineException">One is unknown or has a value that cannot be; the message names it.</exception>
@@ -64,6 +74,14 @@ internal sealed record AdvancedSettings
                 "DENY" => false,
                 string other => throw new MachineException($"The advanced setting {HostLoopbackName} is '{other}'; it can be 'allow' or 'deny'."),
             },
+            BalloonMaxMB = settings.GetValueOrDefault(BalloonMaxName) is { Length: > 0 } balloon ? ParseBalloonMax(balloon) : null,
+            IsPageSharingEnabled = settings.GetValueOrDefault(SharingName)?.ToUpperInvariant() switch
+            {
+                null or "" or "TRUE" => true,
+                "FALSE" => false,
+                string other => throw new MachineException($"The advanced setting {SharingName} is '{other}'; it can be 'true' or 'false'."),
+            },
+            PageSharingSalt = settings.GetValueOrDefault(SaltName) is { Length: > 0 } salt ? salt : null,
             ResetOnTripleFault = settings.GetValueOrDefault(TripleFaultName)?.ToUpperInvariant() switch
             {
                 null or "" or "RESET" => true,
@@ -78,6 +96,11 @@ internal sealed record AdvancedSettings
             && megabytes is >= PartitionOptions.MinimumCodeCacheMB and <= PartitionOptions.MaximumCodeCacheMB
             ? megabytes
             : throw new MachineException($"The advanced setting {CodeCacheName} is '{text}'; it can be {PartitionOptions.MinimumCodeCacheMB} to {PartitionOptions.MaximumCodeCacheMB}.");
+
+    private static int ParseBalloonMax(string text) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int megabytes)
+            ? megabytes
+            : throw new MachineException($"The advanced setting {BalloonMaxName} is '{text}'; it has to be a whole number of MB, 0 for no balloon.");
 
     private static ushort ParsePort(string text)
     {
