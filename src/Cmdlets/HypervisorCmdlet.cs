@@ -80,6 +80,9 @@ public abstract class HypervisorCmdlet : PSCmdlet, IDisposable
         Guard(Begin);
     }
 
+    /// <summary>What is bound now was written by the user and did not come through the pipeline.</summary>
+    internal bool NamesAreArguments => _machinesAreArguments;
+
     /// <inheritdoc/>
     protected sealed override void ProcessRecord() => Guard(Process);
 

@@ -2,7 +2,7 @@ BeforeAll {
     $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
     Import-Module $module -Force
     $commands = @(
-        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM',
+        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
         'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
         'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
         'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
@@ -29,17 +29,17 @@ Describe 'The module' {
         $script = @"
 Import-Module '$module'
 `$null = Get-VMHost -HostPath '$TestDrive/context' | ForEach-Object Backends
-[AppDomain]::CurrentDomain.GetAssemblies() | Where-Object { `$_.GetName().Name -match '^(Hypervisor|Iced)' } |
+[AppDomain]::CurrentDomain.GetAssemblies() | Where-Object { `$_.GetName().Name -match '^(Hypervisor|Iced|Microsoft.Data.Sqlite|SQLitePCLRaw)' } |
     ForEach-Object { `$_.GetName().Name + '=' + [Runtime.Loader.AssemblyLoadContext]::GetLoadContext(`$_).Name }
 "@
         $found = pwsh -NoProfile -Command $script
         $found | Should -Contain 'Hypervisor.Engine=Default'
         $found | Should -Contain 'Hypervisor.Cmdlets=Default'
-        $found | Where-Object { $_ -match '^(Iced|Hypervisor.Engine.Processor)=' } | Should -Not -Match '=Default$'
+        $found | Where-Object { $_ -match '^(Iced|Hypervisor.Engine.Processor|Microsoft.Data.Sqlite|SQLitePCLRaw.*)=' } | Should -Not -Match '=Default$'
     }
 
     It 'has help with a synopsis, described parameters and examples for <_>' -ForEach @(
-        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Task', 'Get-VIEvent', 'Get-VM',
+        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
         'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
         'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
         'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {

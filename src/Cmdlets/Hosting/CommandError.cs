@@ -1,6 +1,7 @@
 using System.Management.Automation;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Monitoring.Statistics;
 
 namespace Hypervisor.Cmdlets.Hosting;
 
@@ -22,6 +23,7 @@ internal sealed record CommandError(Exception Exception, string Id, ErrorCategor
             NameTakenException => ("NameTaken", ErrorCategory.ResourceExists),
             InvalidConfigurationException => ("InvalidConfiguration", ErrorCategory.InvalidArgument),
             PowerStateException => ("InvalidPowerState", ErrorCategory.InvalidOperation),
+            StatisticsException => ("StatisticsFailed", ErrorCategory.ReadError),
             MachineException => ("MachineFailed", ErrorCategory.InvalidOperation),
             TimeoutException => ("Timeout", ErrorCategory.OperationTimeout),
             OperationCanceledException => ("Stopped", ErrorCategory.OperationStopped),

@@ -28,5 +28,6 @@ internal static class ReferenceTransformation
         return items.All(static item => item is T) ? items.Cast<T>().ToArray() : items;
     }
 
-    private static object Unwrap(object value) => value is PSObject wrapped ? wrapped.BaseObject : value;
+    /// <summary>What PowerShell wrapped.</summary>
+    public static object Unwrap(object value) => value is PSObject wrapped ? wrapped.BaseObject : value;
 }

@@ -27,6 +27,10 @@ public sealed class HostFolder
 
     internal string DatastoreSettings => Path.Combine(Root, "datastores.json");
 
+    internal string Statistics => Path.Combine(Root, "statistics.db");
+
+    internal string StatisticsLock => Path.Combine(Root, "statistics.lock");
+
     internal string OlderEvents => Path.Combine(Root, "events.1.jsonl");
 
     internal string EventsLock => Path.Combine(Root, "events.lock");

@@ -21,6 +21,9 @@ public sealed record HostServices
     /// <summary>Memory of the host (or of the container that this process is in), MB.</summary>
     public int PhysicalMemoryMB { get; init; } = (int)Math.Min(int.MaxValue, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20);
 
+    /// <summary>Clock of the statistics.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
     /// <summary>Gives machines of this process their turns on the processors; null lets them all run whenever they want to.</summary>
     internal CpuScheduler? Scheduler { get; init; }
 

@@ -120,6 +120,7 @@ public sealed partial class HypervisorHost
         _running[machine.Id] = running;
         FollowResources();
         WatchResources();
+        Statistics.Sampler.Watch();
         _consoles[machine.Id] = new ConsoleSession(running.Machine.Console);
         running.Machine.EventRaised += raised => Record("VmMessageEvent", raised.Severity, machine, $"{machine.Name}: {raised.Message}");
         Record("VmPoweredOnEvent", MachineEventSeverity.Info, machine, $"{machine.Name} on {Environment.MachineName} is powered on ({running.Machine.Backend})");
@@ -192,6 +193,11 @@ public sealed partial class HypervisorHost
         {
             running.Machine.Console.Complete();
             _running.TryRemove(machine.Id, out _);
+            if (_running.IsEmpty)
+            {
+                Statistics.Sampler.MachineEnded();
+            }
+
             (string type, MachineEventSeverity severity) = stop.Reason switch
             {
                 MachineStopReason.GuestShutdown => ("VmGuestShutdownEvent", MachineEventSeverity.Info),

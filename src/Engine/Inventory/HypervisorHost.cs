@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Monitoring.Statistics;
 using Hypervisor.Engine.Partitions;
 
 namespace Hypervisor.Engine.Inventory;
@@ -40,6 +41,7 @@ public sealed partial class HypervisorHost : IDisposable
             FollowIoControl();
             FollowResources();
         });
+        Statistics = new StatisticsService(folder, VMHost.IdOfThisComputer, services.Time, ReadCounters, (type, severity, message) => Events.Append(type, severity, message));
     }
 
     /// <summary>The folder that holds its state.</summary>
@@ -112,6 +114,7 @@ public sealed partial class HypervisorHost : IDisposable
         }
 
         Task.WaitAll([.. _running.Values.Select(static running => running.Ended)]);
+        Statistics.Dispose();
         Services.StorageIo.Dispose();
         _resourceWatch.Dispose();
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Hypervisor.Engine.Machines;
 
 namespace Hypervisor.Engine.Inventory;
@@ -18,6 +19,9 @@ internal sealed class RunningMachine : IDisposable
     public IMachine Machine { get; }
 
     public DateTimeOffset PoweredOn { get; } = DateTimeOffset.Now;
+
+    /// <summary>The same, ns of a clock that is never set.</summary>
+    public long PoweredOnAt { get; } = Stopwatch.GetElapsedTime(0).Ticks * TimeSpan.NanosecondsPerTick;
 
     /// <summary>Ends when the machine is off, its files are closed and it could be powered on again.</summary>
     public Task<MachineStop> Ended => _ended.Task;

@@ -30,11 +30,14 @@ public sealed class VMHost
         _backends = new Lazy<BackendFinding[]>(() => [.. host.Backends]);
     }
 
+    /// <summary>Identity of the computer that this process is on.</summary>
+    internal static string IdOfThisComputer => $"HostSystem-{Environment.MachineName}";
+
     /// <summary>Name of the computer.</summary>
     public string Name { get; } = Environment.MachineName;
 
     /// <summary>Identity, the same as the name: a host folder is always looked at from the computer that one is on.</summary>
-    public string Id => $"HostSystem-{Name}";
+    public string Id => IdOfThisComputer;
 
     /// <summary>Always <c>Connected</c>: the host is this process.</summary>
     public string ConnectionState => "Connected";

@@ -275,6 +275,11 @@ internal sealed class ParameterBinder
             value = ResourcePoolTransformationAttribute.Transform(plain);
         }
 
+        if (parameter.Has<StatisticsEntityTransformationAttribute>() && value is not null)
+        {
+            value = StatisticsEntityTransformationAttribute.Transform(ValueConverter.Items(value));
+        }
+
         object? converted = ValueConverter.Convert(value, parameter.Type, parameter.Name);
         ValueValidator.Check(parameter, converted, parameter.Uses.Any(static use => use.Mandatory));
         parameter.Property.SetValue(_cmdlet, converted);

@@ -1,0 +1,92 @@
+using System.Collections;
+using System.Management.Automation;
+using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Monitoring.Statistics;
+
+namespace Hypervisor.Cmdlets.Hosting;
+
+/// <summary>What statistics are asked of: a machine, or the host.</summary>
+/// <param name="Entity">The <see cref="VirtualMachine"/> or <see cref="VMHost"/>.</param>
+/// <param name="Id">Its identity in the statistics.</param>
+/// <param name="Host">The host that has them.</param>
+internal sealed record StatisticsEntity(object Entity, string Id, HypervisorHost Host);
+
+/// <summary>Finds entities for the commands of the statistics.</summary>
+internal static class StatisticsEntities
+{
+    /// <summary>Objects as they are; names, with wildcards, stand for machines and for the host. A name that matches nothing is an error that the command survives.</summary>
+    public static IEnumerable<StatisticsEntity> Resolve(HypervisorCmdlet cmdlet, IEnumerable<object?>? entities)
+    {
+        foreach (object? entity in entities ?? [])
+        {
+            switch (entity)
+            {
+                case null:
+                    break;
+                case VirtualMachine { IsReference: false } machine:
+                    yield return Of(machine, machine.Host!);
+                    break;
+                case VirtualMachine reference when !cmdlet.NamesAreArguments:
+                    // Says what is wrong with it.
+                    _ = cmdlet.Resolve([reference]).Count();
+                    break;
+                case VirtualMachine reference:
+                    foreach (StatisticsEntity found in ByName(cmdlet, reference.Name))
+                    {
+                        yield return found;
+                    }
+
+                    break;
+                case VMHost host:
+                    yield return new StatisticsEntity(host, host.Id, host.Path == cmdlet.VIHost.Folder.Root ? cmdlet.VIHost : HypervisorHost.Open(host.Path));
+                    break;
+                default:
+                    cmdlet.Complain(new CommandError(
+                        new ArgumentException($"There are no statistics of a {entity.GetType().Name}; there are of machines and of the host."), "NoStatistics", ErrorCategory.InvalidArgument, entity));
+                    break;
+            }
+        }
+    }
+
+    /// <summary>All there are.</summary>
+    public static IEnumerable<StatisticsEntity> All(HypervisorHost host) => host.GetMachines().Select(machine => Of(machine, host)).Append(Of(host));
+
+    private static StatisticsEntity Of(VirtualMachine machine, HypervisorHost host) => new(machine, StatisticsService.EntityIdOf(machine.Id), host);
+
+    private static StatisticsEntity Of(HypervisorHost host)
+    {
+        VMHost described = host.Describe();
+        return new StatisticsEntity(described, described.Id, host);
+    }
+
+    private static IEnumerable<StatisticsEntity> ByName(HypervisorCmdlet cmdlet, string name)
+    {
+        StatisticsEntity[] found = [.. cmdlet.VIHost.FindMachines(name).Select(machine => Of(machine, cmdlet.VIHost))];
+        if (new NamePattern(name).IsMatch(Environment.MachineName))
+        {
+            found = [.. found, Of(cmdlet.VIHost)];
+        }
+
+        if (found.Length == 0 && !NamePattern.ContainsWildcards(name))
+        {
+            cmdlet.Complain(cmdlet.NotFound(name));
+        }
+
+        return found;
+    }
+}
+
+/// <summary>Lets a name stand where a machine or the host is asked for; the command looks it up.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+public sealed class StatisticsEntityTransformationAttribute : ArgumentTransformationAttribute
+{
+    /// <inheritdoc/>
+    public override object Transform(EngineIntrinsics engineIntrinsics, object inputData) => Transform(inputData);
+
+    internal static object Transform(object inputData) => ReferenceTransformation.Unwrap(inputData) switch
+    {
+        string name => VirtualMachine.Reference(name),
+        IEnumerable list => list.Cast<object?>().Select(static item => item is null ? null : Transform(item)).ToArray(),
+        object other => other,
+    };
+}

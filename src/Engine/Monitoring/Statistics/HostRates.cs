@@ -1,0 +1,67 @@
+using Hypervisor.Engine.Storage.IoControl;
+using static Hypervisor.Engine.Monitoring.Statistics.StatisticsCounters;
+
+namespace Hypervisor.Engine.Monitoring.Statistics;
+
+/// <summary>
+/// What the machines of this process have of the host. Each value is a part that can be added to those of other processes, so that the
+/// host's samples are what the machines of all processes use together. Pure.
+/// </summary>
+internal static class HostRates
+{
+    private static readonly HashSet<StatisticsCounter> Summed =
+    [
+        CpuUsageMHz, CpuUsed, CpuReady, CpuCoStop, MemoryGranted, MemoryConsumed, DiskUsage, DiskRead, DiskWrite, DiskReads, DiskWrites, DiskCommands,
+        NetUsage, NetReceived, NetTransmitted, NetPacketsReceived, NetPacketsTransmitted, NetDroppedReceived, NetDroppedTransmitted,
+    ];
+
+    /// <summary>The part of the host that machines have.</summary>
+    /// <param name="host">What there is, with the later readings of its machines.</param>
+    /// <param name="before">The earlier readings.</param>
+    /// <param name="machines">The machines' own values.</param>
+    public static IReadOnlyList<StatisticsValue> Of(HostReading host, IReadOnlyDictionary<Guid, MachineReading> before, IEnumerable<IReadOnlyList<StatisticsValue>> machines)
+    {
+        var sums = new Dictionary<StatisticsCounter, double>();
+        foreach (StatisticsValue value in machines.SelectMany(static values => values).Where(static value => value.Instance.Length == 0 && Summed.Contains(value.Counter)))
+        {
+            sums[value.Counter] = sums.GetValueOrDefault(value.Counter) + value.Value;
+        }
+
+        var values = new List<StatisticsValue>();
+        if (sums.TryGetValue(CpuUsageMHz, out double used) && host.CapacityMHz > 0)
+        {
+            values.Add(new(CpuUsage, MachineRates.Aggregate, 100 * used / host.CapacityMHz));
+        }
+
+        if (sums.TryGetValue(MemoryConsumed, out double consumed) && host.MemoryKB > 0)
+        {
+            values.Add(new(MemoryUsage, MachineRates.Aggregate, 100 * consumed / host.MemoryKB));
+        }
+
+        values.AddRange(sums.Select(static sum => new StatisticsValue(sum.Key, MachineRates.Aggregate, sum.Value)));
+        AddDatastores(values, host.Machines, before);
+        values.Add(new(Uptime, MachineRates.Aggregate, Math.Floor(host.Uptime.TotalSeconds)));
+        return values;
+    }
+
+    private static void AddDatastores(List<StatisticsValue> values, IReadOnlyList<MachineReading> machines, IReadOnlyDictionary<Guid, MachineReading> before)
+    {
+        var datastores = new Dictionary<string, (DiskIoStatistics Before, DiskIoStatistics After, long Time)>(DatastoreName.Comparer);
+        foreach (MachineReading machine in machines)
+        {
+            MachineReading? earlier = before.GetValueOrDefault(machine.Id) is { } known && known.PoweredOn == machine.PoweredOn ? known : null;
+            long passed = machine.Time - (earlier?.Time ?? machine.PoweredOn);
+            foreach (DiskReading disk in machine.Disks)
+            {
+                (DiskIoStatistics Before, DiskIoStatistics After, long Time) sum = datastores.GetValueOrDefault(disk.Datastore);
+                DiskIoStatistics then = earlier?.Disks.FirstOrDefault(other => other.Index == disk.Index).Statistics ?? default;
+                datastores[disk.Datastore] = (sum.Before + then, sum.After + disk.Statistics, Math.Max(sum.Time, passed));
+            }
+        }
+
+        foreach ((string datastore, (DiskIoStatistics then, DiskIoStatistics now, long time)) in datastores.Where(static pair => pair.Value.Time > 0))
+        {
+            MachineRates.AddDisk(values, datastore, new DiskIoRates(then, now, TimeSpan.FromMicroseconds(time / 1000)));
+        }
+    }
+}

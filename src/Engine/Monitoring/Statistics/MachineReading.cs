@@ -1,0 +1,71 @@
+using Hypervisor.Engine.Network;
+using Hypervisor.Engine.Storage.IoControl;
+
+namespace Hypervisor.Engine.Monitoring.Statistics;
+
+/// <summary>The counters of a running machine at one moment, as those keep them that do the work. Except for memory they only grow.</summary>
+internal sealed record MachineReading
+{
+    /// <summary>Identity of the machine.</summary>
+    public required Guid Id { get; init; }
+
+    /// <summary>When they were read, ns of a clock that is never set.</summary>
+    public required long Time { get; init; }
+
+    /// <summary>When the machine was powered on, ns of the same clock. A machine with another time than before was powered off in between.</summary>
+    public required long PoweredOn { get; init; }
+
+    /// <summary>Virtual processors by index; empty when no scheduler counts them.</summary>
+    public IReadOnlyList<ProcessorReading> Processors { get; init; } = [];
+
+    /// <summary>Disks.</summary>
+    public IReadOnlyList<DiskReading> Disks { get; init; } = [];
+
+    /// <summary>Network adapters by index.</summary>
+    public IReadOnlyList<NetworkAdapterStatistics> Adapters { get; init; } = [];
+
+    /// <summary>Memory.</summary>
+    public required MemoryReading Memory { get; init; }
+}
+
+/// <summary>A virtual processor. Times are sums in ns; run, ready, co-stop and wait time sum to the age.</summary>
+internal readonly record struct ProcessorReading(long Age, long Run, long Used, long Ready, long CoStop, long Idle, long Limited)
+{
+    public long Wait => Age - Run - Ready - CoStop;
+
+    public static ProcessorReading operator -(ProcessorReading a, ProcessorReading b) =>
+        new(a.Age - b.Age, a.Run - b.Run, a.Used - b.Used, a.Ready - b.Ready, a.CoStop - b.CoStop, a.Idle - b.Idle, a.Limited - b.Limited);
+
+    public static ProcessorReading operator +(ProcessorReading a, ProcessorReading b) =>
+        new(a.Age + b.Age, a.Run + b.Run, a.Used + b.Used, a.Ready + b.Ready, a.CoStop + b.CoStop, a.Idle + b.Idle, a.Limited + b.Limited);
+}
+
+/// <summary>A disk.</summary>
+/// <param name="Index">Which of the machine's.</param>
+/// <param name="Datastore">Datastore that it is on.</param>
+/// <param name="Statistics">What it has done.</param>
+internal readonly record struct DiskReading(int Index, string Datastore, DiskIoStatistics Statistics);
+
+/// <summary>Memory of a machine, as it is. What the engine does not know is null and gives no sample.</summary>
+/// <param name="GrantedKB">Memory that the guest has been given.</param>
+/// <param name="ConsumedKB">Memory of the host that it takes.</param>
+internal sealed record MemoryReading(long GrantedKB, long? ConsumedKB = null);
+
+/// <summary>What the host has, and the machines that run in this process.</summary>
+internal sealed record HostReading
+{
+    /// <summary>The machines.</summary>
+    public required IReadOnlyList<MachineReading> Machines { get; init; }
+
+    /// <summary>Clock rate of a processor, MHz.</summary>
+    public required int ProcessorMHz { get; init; }
+
+    /// <summary>What machines may use of all processors, MHz.</summary>
+    public required long CapacityMHz { get; init; }
+
+    /// <summary>Memory of the host, KB.</summary>
+    public required long MemoryKB { get; init; }
+
+    /// <summary>Time since the computer started.</summary>
+    public required TimeSpan Uptime { get; init; }
+}

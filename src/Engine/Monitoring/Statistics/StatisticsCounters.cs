@@ -1,0 +1,66 @@
+namespace Hypervisor.Engine.Monitoring.Statistics;
+
+/// <summary>The counters there are. One more is a line here and a line where its values are computed (<see cref="MachineRates"/>).</summary>
+public static class StatisticsCounters
+{
+    private const string Percent = "%", MHz = "MHz", Milliseconds = "millisecond", Kilobytes = "KB", KilobytesPerSecond = "KBps", Number = "number", Seconds = "second";
+
+    private static readonly List<StatisticsCounter> Known = [];
+
+    internal static readonly StatisticsCounter
+        CpuUsage = Average("cpu.usage", Percent, StatisticsSets.Common | StatisticsSets.Cpu, "Processor time used, of what the virtual processors (of a host: the processors that machines may use) have"),
+        CpuUsageMaximum = Add("cpu.usage", StatisticsRollup.Maximum, Percent, StatisticsSets.None, "The highest cpu.usage.average of a 20-second sample"),
+        CpuUsageMHz = Average("cpu.usagemhz", MHz, StatisticsSets.Common | StatisticsSets.Cpu, "Processor time used, as a clock rate"),
+        CpuUsed = Sum("cpu.used", Milliseconds, StatisticsSets.None, "Processor time that the operating system counted"),
+        CpuRun = Sum("cpu.run", Milliseconds, StatisticsSets.None, "Time on a physical processor"),
+        CpuReady = Sum("cpu.ready", Milliseconds, StatisticsSets.Cpu, "Time in which virtual processors wanted a physical one and had none"),
+        CpuReadiness = Average("cpu.readiness", Percent, StatisticsSets.None, "cpu.ready as a share of the time of the virtual processors"),
+        CpuCoStop = Sum("cpu.costop", Milliseconds, StatisticsSets.Cpu, "Time in which virtual processors were stopped for being ahead of their siblings"),
+        CpuWait = Sum("cpu.wait", Milliseconds, StatisticsSets.None, "Time in which virtual processors wanted no physical one; idle time is in it"),
+        CpuIdle = Sum("cpu.idle", Milliseconds, StatisticsSets.None, "Time in which the guest had halted virtual processors"),
+        CpuMaxLimited = Sum("cpu.maxlimited", Milliseconds, StatisticsSets.None, "The part of cpu.ready in which a limit held virtual processors"),
+
+        MemoryGranted = Average("mem.granted", Kilobytes, StatisticsSets.Memory, "Memory that the guest has been given"),
+        MemoryConsumed = Average("mem.consumed", Kilobytes, StatisticsSets.Memory, "Memory of the host that it takes"),
+        MemoryUsage = Average("mem.usage", Percent, StatisticsSets.Common | StatisticsSets.Memory, "mem.consumed of the memory that there is"),
+
+        DiskUsage = Average("disk.usage", KilobytesPerSecond, StatisticsSets.Common | StatisticsSets.Disk, "Bytes read and written"),
+        DiskRead = Average("disk.read", KilobytesPerSecond, StatisticsSets.Disk, "Bytes read"),
+        DiskWrite = Average("disk.write", KilobytesPerSecond, StatisticsSets.Disk, "Bytes written"),
+        DiskReads = Average("disk.numberReadAveraged", Number, StatisticsSets.None, "Reads a second"),
+        DiskWrites = Average("disk.numberWriteAveraged", Number, StatisticsSets.None, "Writes a second"),
+        DiskCommands = Average("disk.commandsAveraged", Number, StatisticsSets.None, "Requests a second: reads, writes and others"),
+        DiskLatency = Add("disk.maxTotalLatency", StatisticsRollup.Latest, Milliseconds, StatisticsSets.None, "Mean time of a request, of the disk where that is highest"),
+        VirtualDiskReads = Average("virtualDisk.numberReadAveraged", Number, StatisticsSets.None, "Reads of the disk a second"),
+        VirtualDiskWrites = Average("virtualDisk.numberWriteAveraged", Number, StatisticsSets.None, "Writes of the disk a second"),
+        VirtualDiskRead = Average("virtualDisk.read", KilobytesPerSecond, StatisticsSets.None, "Bytes read of the disk"),
+        VirtualDiskWrite = Average("virtualDisk.write", KilobytesPerSecond, StatisticsSets.None, "Bytes written to the disk"),
+        VirtualDiskReadLatency = Average("virtualDisk.totalReadLatency", Milliseconds, StatisticsSets.None, "Mean time of a read as the guest sees it"),
+        VirtualDiskWriteLatency = Average("virtualDisk.totalWriteLatency", Milliseconds, StatisticsSets.None, "Mean time of a write as the guest sees it"),
+
+        NetUsage = Average("net.usage", KilobytesPerSecond, StatisticsSets.Common | StatisticsSets.Network, "Bytes received and transmitted"),
+        NetReceived = Average("net.received", KilobytesPerSecond, StatisticsSets.Network, "Bytes received"),
+        NetTransmitted = Average("net.transmitted", KilobytesPerSecond, StatisticsSets.Network, "Bytes transmitted"),
+        NetPacketsReceived = Sum("net.packetsRx", Number, StatisticsSets.None, "Packets received"),
+        NetPacketsTransmitted = Sum("net.packetsTx", Number, StatisticsSets.None, "Packets transmitted"),
+        NetDroppedReceived = Sum("net.droppedRx", Number, StatisticsSets.None, "Packets that the guest should have received and that were dropped"),
+        NetDroppedTransmitted = Sum("net.droppedTx", Number, StatisticsSets.None, "Packets of the guest that were dropped"),
+
+        Uptime = Add("sys.uptime", StatisticsRollup.Latest, Seconds, StatisticsSets.None, "Time since power-on (of a host: since the computer started)");
+
+    /// <summary>All counters, by group.</summary>
+    public static IReadOnlyList<StatisticsCounter> All => Known;
+
+    private static StatisticsCounter Average(string name, string unit, StatisticsSets sets, string description) => Add(name, StatisticsRollup.Average, unit, sets, description);
+
+    private static StatisticsCounter Sum(string name, string unit, StatisticsSets sets, string description) => Add(name, StatisticsRollup.Summation, unit, sets, description);
+
+    private static StatisticsCounter Add(string name, StatisticsRollup rollup, string unit, StatisticsSets sets, string description)
+    {
+#pragma warning disable CA1308 // vSphere writes the rollup in lower case.
+        var counter = new StatisticsCounter($"{name}.{rollup.ToString().ToLowerInvariant()}", unit, rollup, sets, description);
+#pragma warning restore CA1308
+        Known.Add(counter);
+        return counter;
+    }
+}

@@ -1,0 +1,51 @@
+using Hypervisor.Engine.Inventory;
+
+namespace Hypervisor.Engine.Monitoring.Statistics;
+
+/// <summary>A value of a counter over a period, with PowerCLI's property names.</summary>
+public sealed class StatisticsSample
+{
+    private const int Digits = 3;
+
+    internal StatisticsSample(object entity, string entityId, StatisticsCounter counter, string instance, StatisticsInterval interval, DateTimeOffset time, double value)
+    {
+        Entity = entity;
+        EntityId = entityId;
+        MetricId = counter.Name;
+        (Unit, Description, Instance) = (counter.Unit, counter.Description, instance);
+        (IntervalSecs, Timestamp) = (interval.SamplingPeriodSecs, time.LocalDateTime);
+        ExactValue = value;
+    }
+
+    /// <summary>The counter, such as <c>cpu.usage.average</c>.</summary>
+    public string MetricId { get; }
+
+    /// <summary>End of the period, local time.</summary>
+    public DateTime Timestamp { get; }
+
+    /// <summary>The value, to a thousandth.</summary>
+    public double Value => Math.Round(ExactValue, Digits);
+
+    /// <summary>Unit of the value: %, MHz, KB, KBps (of 1024 bytes), millisecond, number or second.</summary>
+    public string Unit { get; }
+
+    /// <summary>Part of the entity: a virtual processor (<c>0</c>), a disk (<c>scsi0:0</c>), a network adapter (<c>4000</c>), a datastore of the host; empty for the whole.</summary>
+    public string Instance { get; }
+
+    /// <summary>The <see cref="VirtualMachine"/> or <see cref="VMHost"/>.</summary>
+    public object Entity { get; }
+
+    /// <summary>Its identity.</summary>
+    public string EntityId { get; }
+
+    /// <summary>Length of the period, seconds.</summary>
+    public int IntervalSecs { get; }
+
+    /// <summary>What the counter says.</summary>
+    public string Description { get; }
+
+    internal double ExactValue { get; }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{MetricId} {Value} {Unit}";
+}
