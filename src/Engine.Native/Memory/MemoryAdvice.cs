@@ -5,7 +5,7 @@ namespace Hypervisor.Engine.Native.Memory;
 /// <summary>Advice to the operating system about anonymous memory.</summary>
 public static partial class MemoryAdvice
 {
-    private const int DontNeed = 4;
+    private const int DontNeed = 4, NoHugePage = 15;
 
     /// <summary>
     /// Gives the pages back while the range stays mapped: the next access finds zeroes (on Windows zeroes or the old content).
@@ -16,6 +16,15 @@ public static partial class MemoryAdvice
     public static bool Release(nint address, nuint length) =>
         OperatingSystem.IsLinux() ? Madvise(address, length, DontNeed) == 0
         : OperatingSystem.IsWindows() && DiscardVirtualMemory(address, length) == 0;
+
+    /// <summary>
+    /// Asks for pages of the smallest size only, so that giving back one page gives back exactly that. False where the operating
+    /// system has no huge pages of its own accord; there is then nothing to avoid.
+    /// </summary>
+    /// <param name="address">First byte, a multiple of the host's page size.</param>
+    /// <param name="length">Bytes, a multiple of the host's page size.</param>
+    public static bool AvoidHugePages(nint address, nuint length) =>
+        OperatingSystem.IsLinux() && Madvise(address, length, NoHugePage) == 0;
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Madvise(nint address, nuint length, int advice);
