@@ -66,6 +66,95 @@ public abstract partial class PartitionContractTests
     }
 
     [BackendFact]
+    public void A_copy_made_of_harvested_pages_while_the_guest_runs_misses_no_store()
+    {
+        const int pages = 64, rounds = 200;
+        const ushort pausePort = 0x510;
+        using var machine = CreateMachine();
+        using var paused = new SemaphoreSlim(0);
+        using var resumed = new SemaphoreSlim(0);
+        machine.Memory.AddBlock(ExtraAddress, pages * 0x1000);
+        machine.Map(ExtraAddress);
+        machine.Partition.SetDirtyTracking(ExtraAddress, true);
+        int left = rounds;
+        bool pauses = false;
+        machine.OnReadPort = (_, _) =>
+        {
+            if (Volatile.Read(ref pauses))
+            {
+                paused.Release();
+                resumed.Wait();
+            }
+
+            return (uint)Volatile.Read(ref left);
+        };
+        machine.LoadLong(a =>
+        {
+            // Stores to a few places of a page in the same block, of three pages at a time.
+            var again = a.CreateLabel();
+            var store = a.CreateLabel();
+            a.mov(rbx, ExtraAddress);
+            a.Label(ref again);
+            a.mov(ecx, 3);
+            a.Label(ref store);
+            a.imul(esi, esi, 1664525);
+            a.add(esi, 1013904223);
+            a.mov(edi, esi);
+            a.shr(edi, 26);
+            a.shl(edi, 12);
+            a.add(rdi, rbx);
+            a.mov(__dword_ptr[rdi], esi);
+            for (int n = 0; n < 8; n++)
+            {
+                a.imul(eax, esi, 77);
+            }
+
+            a.inc(__dword_ptr[rdi + 64]);
+            a.mov(__dword_ptr[rdi + 128], eax);
+            a.dec(ecx);
+            a.jnz(store);
+            a.mov(edx, pausePort);
+            a.@in(eax, dx);
+            a.test(eax, eax);
+            a.jnz(again);
+            a.Done();
+        });
+        ulong[] bitmap = new ulong[1];
+        byte[] copy = new byte[pages * 0x1000], memory = new byte[copy.Length];
+        void Harvest()
+        {
+            machine.Partition.HarvestDirtyPages(ExtraAddress, bitmap);
+            for (int page = 0; page < pages; page++)
+            {
+                if ((bitmap[0] >> page & 1) != 0)
+                {
+                    machine.Memory.TryRead(ExtraAddress + ((ulong)page << 12), copy.AsSpan(page << 12, 0x1000));
+                }
+            }
+        }
+
+        var thread = new Thread(machine.RunToEnd);
+        thread.Start();
+        int missed = 0;
+        for (; left > 0; Volatile.Write(ref left, left - 1))
+        {
+            Harvest();
+            Volatile.Write(ref pauses, true);
+            Harvest();
+            paused.Wait();
+            Harvest();
+            machine.Memory.TryRead(ExtraAddress, memory);
+            missed += copy.AsSpan().SequenceEqual(memory) ? 0 : 1;
+            Volatile.Write(ref pauses, false);
+            resumed.Release();
+        }
+
+        thread.Join();
+        Assert.Equal(0, missed);
+        machine.Partition.SetDirtyTracking(ExtraAddress, false);
+    }
+
+    [BackendFact]
     public void Unmapped_memory_is_gone_and_may_be_mapped_again()
     {
         using var machine = CreateMachine();

@@ -215,6 +215,78 @@ public sealed unsafe class SharedMemoryTests
         Assert.Equal(0ul, machine.Register(15));
     }
 
+    [Theory]
+    [InlineData(0, 100_000)]
+    [InlineData(1, 2_000_000)]
+    public void Code_that_is_rewritten_while_others_begin_to_run_it_does_not_stay_stale(int threshold, int versions)
+    {
+        // One writes the version into the function, by a store whose page was looked up well before, and then says so; the others run
+        // the function all the time, and must never see less than what was said before they called it.
+        using var machine = new M(threshold);
+        const int readers = 3;
+        machine.Load(Shared, a =>
+        {
+            a.mov(eax, 0);
+            a.ret();
+        });
+        machine.Load(M.Code, a =>
+        {
+            var again = a.CreateLabel();
+            var wait = a.CreateLabel();
+            a.mov(rdi, M.Data);
+            a.mov(rsi, Shared);
+            a.mov(r8d, 1);
+            a.Label(ref wait);
+            a.cmp(__dword_ptr[rdi + 128], readers);
+            a.jne(wait);
+            a.Label(ref again);
+            a.mov(__dword_ptr[rsi + 64], r8d);
+            for (int n = 0; n < 20; n++)
+            {
+                a.imul(r9, r9);
+            }
+
+            a.mov(__dword_ptr[rsi + 1], r8d);
+            a.mov(__dword_ptr[rdi], r8d);
+            a.inc(r8d);
+            a.cmp(r8d, versions);
+            a.jbe(again);
+            a.hlt();
+        });
+        machine.Load(Second, a =>
+        {
+            var again = a.CreateLabel();
+            var right = a.CreateLabel();
+            a.mov(rdi, M.Data);
+            a.mov(rsi, Shared);
+            a.xor(r15d, r15d);
+            a.@lock.inc(__dword_ptr[rdi + 128]);
+            a.Label(ref again);
+            a.mov(r9d, __dword_ptr[rdi]);
+            a.cpuid();
+            a.call(rsi);
+            a.cmp(eax, r9d);
+            a.jae(right);
+            a.inc(r15d);
+            a.Label(ref right);
+            a.cmp(r9d, versions);
+            a.jb(again);
+            a.hlt();
+        });
+        var others = Enumerable.Range(0, readers).Select(n =>
+        {
+            var cpu = machine.AddProcessor();
+            cpu.Rip = Second;
+            cpu.SetGeneralRegister(4, M.StackTop - ((ulong)(n + 1) << 13));
+            return cpu;
+        }).ToArray();
+        var threads = others.Select(cpu => new Thread(() => cpu.Run())).ToArray();
+        Array.ForEach(threads, thread => thread.Start());
+        machine.Run(M.Code);
+        Array.ForEach(threads, thread => thread.Join());
+        Assert.All(others, cpu => Assert.Equal(0ul, cpu.GetGeneralRegister(15)));
+    }
+
     [Fact]
     public void A_page_taken_away_is_gone_once_the_other_processor_was_told()
     {

@@ -34,7 +34,7 @@ internal static class TranslationComparison
     }
 
     // Without the bits that the processor sets in page-table entries: it may do that for an access that then is not made.
-    private static byte[] Contents(TranslationMachine machine)
+    public static byte[] Contents(TranslationMachine machine)
     {
         byte[] memory = machine.Memory.ToArray();
         for (ulong linear = 0; linear < TranslationMachine.MappedBytes; linear += 4096)

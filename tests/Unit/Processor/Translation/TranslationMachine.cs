@@ -191,8 +191,18 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
         return string.Join('\n', lines);
     }
 
+    /// <summary>Where pages are while processors run, if not at home; set before.</summary>
+    public MovingPages? Pages { get; set; }
+
+    public void MakePresent(ulong address, bool forWriting) => Pages?.MakePresent(address, forWriting);
+
     public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
     {
+        if (Pages != null && address < MemoryBytes)
+        {
+            return Pages.TryGetPage(address, forWriting, out presence);
+        }
+
         presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
         return address < MemoryBytes ? Host + address : null;
     }
@@ -303,6 +313,8 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
         public ulong PageAttributeCount => machine.PageAttributeCount;
 
         public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence) => machine.TryGetPage(address, forWriting, out presence);
+
+        public void MakePresent(ulong address, bool forWriting) => machine.MakePresent(address, forWriting);
 
         public void CodePageWritten(ulong pageNumber) => machine.CodePageWritten(pageNumber);
 
