@@ -26,6 +26,9 @@ public static partial class MemoryAdvice
     public static bool AvoidHugePages(nint address, nuint length) =>
         OperatingSystem.IsLinux() && Madvise(address, length, NoHugePage) == 0;
 
+    /// <summary>Whether a page given back surely reads as zeroes.</summary>
+    public static bool ReleasedReadsZero => OperatingSystem.IsLinux();
+
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Madvise(nint address, nuint length, int advice);
 

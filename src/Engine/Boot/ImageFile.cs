@@ -120,19 +120,26 @@ public sealed class ImageFile : IDisposable
             throw Truncated(offset + (long)Math.Min(bytes, long.MaxValue / 2));
         }
 
-        if (!memory.TryGetPointer(guestAddress, bytes, forWriting: true, out nint pointer))
+        if (!memory.TryPin(guestAddress, bytes, forWriting: true, out nint pointer))
         {
             throw new MachineException(
                 $"'{Path}' wants {bytes} bytes at {guestAddress:x}h, where this machine has no memory; give it more memory or take another image.");
         }
 
-        const int Chunk = 1 << 30;
-        for (ulong done = 0; done < bytes;)
+        try
         {
-            int count = (int)Math.Min(Chunk, bytes - done);
-            // SAFETY: TryGetPointer validated the whole range, of which this is a part.
-            ReadExactly(offset + (long)done, new Span<byte>((void*)(pointer + (nint)done), count));
-            done += (ulong)count;
+            const int Chunk = 1 << 30;
+            for (ulong done = 0; done < bytes;)
+            {
+                int count = (int)Math.Min(Chunk, bytes - done);
+                // SAFETY: TryPin validated the whole range, of which this is a part.
+                ReadExactly(offset + (long)done, new Span<byte>((void*)(pointer + (nint)done), count));
+                done += (ulong)count;
+            }
+        }
+        finally
+        {
+            memory.Unpin(guestAddress, bytes);
         }
 
         memory.NotifyWritten(guestAddress, bytes);

@@ -19,13 +19,14 @@ internal static class KernelSpace
             return;
         }
 
-        if (!memory.TryGetPointer(address, bytes, forWriting: true, out nint pointer))
+        if (!memory.TryPin(address, bytes, forWriting: true, out nint pointer))
         {
             throw new InvalidOperationException($"No memory at {address:x}h.");
         }
 
-        // SAFETY: TryGetPointer validated the whole range.
+        // SAFETY: TryPin validated the whole range.
         System.Runtime.InteropServices.NativeMemory.Clear((void*)pointer, (nuint)bytes);
+        memory.Unpin(address, bytes);
         memory.NotifyWritten(address, bytes);
     }
 

@@ -40,6 +40,8 @@ public sealed class HostFolder
 
     internal string ConfigurationOf(Guid id) => Path.Combine(OfMachine(id), "machine.json");
 
+    internal string SwapFileOf(Guid id) => Path.Combine(OfMachine(id), "memory.vswp");
+
     internal string LockOf(Guid id) => Path.Combine(OfMachine(id), "machine.lock");
 
     internal string HolderOf(Guid id) => Path.Combine(OfMachine(id), "holder.json");

@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Scheduling;
@@ -26,6 +27,9 @@ public sealed record HostServices
 
     /// <summary>Gives machines of this process their turns on the processors; null lets them all run whenever they want to.</summary>
     internal CpuScheduler? Scheduler { get; init; }
+
+    /// <summary>Divides memory among the machines of this process; null leaves each its own.</summary>
+    internal MemoryManager? MemoryManager { get; init; }
 
     /// <summary>Where whoever manages memory reads what machines, pools and the host are to get of it.</summary>
     internal MemoryConfigurationSource Memory { get; init; } = new();

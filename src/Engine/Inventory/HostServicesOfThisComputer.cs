@@ -1,4 +1,6 @@
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Scheduling;
 using Hypervisor.Engine.Storage.IoControl;
@@ -14,12 +16,16 @@ internal static class HostServicesOfThisComputer
         var storageIo = new StorageIoControl();
         HostTopology processors = HostTopologyProbe.OfThisComputer();
         var scheduler = new CpuScheduler(processors);
+        var memory = new MemoryConfigurationSource();
+        var memoryManager = new MemoryManager(memory);
         return new HostServices
         {
-            CreateMachineFactory = () => new MachineFactory(scheduler, storageIo: storageIo),
+            CreateMachineFactory = () => new MachineFactory(scheduler, storageIo: storageIo, memory: memoryManager),
             FindBackends = static () => Findings(BackendSelector.Default),
             StorageIo = storageIo,
             Scheduler = scheduler,
+            Memory = memory,
+            MemoryManager = memoryManager,
             Processors = new Lazy<HostTopology>(processors),
         };
     }

@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Policy;
 
 namespace Hypervisor.Engine.Inventory;
@@ -51,6 +52,23 @@ public sealed partial class HypervisorHost
 
         _memoryDocument = document;
         Services.Memory.Publish(host with { Machines = plans });
+    }
+
+    /// <summary>How the machines that run here use the host's memory; null on a host that does not manage it.</summary>
+    public HostMemoryStatistics? GetMemoryStatistics() => Services.MemoryManager?.Statistics();
+
+    private void RecordMemoryState(HostMemoryState before, HostMemoryState now, long freeBytes)
+    {
+        string does = now switch
+        {
+            HostMemoryState.High => "nothing is reclaimed",
+            HostMemoryState.Clear => "large pages are broken up and equal pages shared",
+            HostMemoryState.Soft => "memory is reclaimed by ballooning",
+            HostMemoryState.Hard => "memory is reclaimed by compression and swapping",
+            _ => "memory is reclaimed by compression and swapping, and machines above their entitlement wait for it",
+        };
+        var severity = now >= HostMemoryState.Hard ? MachineEventSeverity.Warning : MachineEventSeverity.Info;
+        Events.Append("HostMemoryStateChangedEvent", severity, $"The memory state of {Environment.MachineName} changed from {before} to {now} ({freeBytes >> 20} MB free): {does}");
     }
 
     private MemoryConfiguration DescribeMemory(ResourceDocument document, HostSettings settings)

@@ -36,6 +36,12 @@ public sealed partial class HypervisorHost : IDisposable
         _datastoreSettings = new DatastoreSettingsStore(folder);
         services.StorageIo.SettingsOf = _datastoreSettings.Find;
         _resources = new ResourceStore(folder);
+        if (services.MemoryManager is { } memory)
+        {
+            memory.SwapPathOf = machine => folder.SwapFileOf(machine);
+            memory.StateChanged = RecordMemoryState;
+        }
+
         _resourceWatch = new Timer(_ =>
         {
             FollowIoControl();
@@ -117,6 +123,7 @@ public sealed partial class HypervisorHost : IDisposable
         Statistics.Dispose();
         Services.StorageIo.Dispose();
         _resourceWatch.Dispose();
+        Services.MemoryManager?.Dispose();
     }
 
     internal IReadOnlyList<PortForward> PortForwardsOf(VirtualMachineConfiguration machine) =>

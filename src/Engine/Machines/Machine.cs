@@ -1,6 +1,7 @@
 using Hypervisor.Engine.Devices.Interrupts;
 using Hypervisor.Engine.Devices.Platform;
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Network;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Scheduling;
@@ -35,10 +36,10 @@ internal sealed class Machine : IMachine, IMachineControl
 
     /// <summary>Assembles a machine and loads its guest.</summary>
     /// <exception cref="MachineException">It cannot be run here.</exception>
-    public Machine(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo, CpuScheduler? scheduler = null)
+    public Machine(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo, CpuScheduler? scheduler = null, MemoryManager? memory = null)
     {
         Configuration = configuration;
-        _hardware = new MachineHardware(configuration, backend, storageIo, this, Raise);
+        _hardware = new MachineHardware(configuration, backend, storageIo, memory, this, Raise);
         try
         {
             Backend = _hardware.Partition.Backend;
@@ -268,6 +269,7 @@ internal sealed class Machine : IMachine, IMachineControl
             processor.RequestPause();
         }
 
+        _hardware.Abandon(true);
         foreach (var processor in _processors)
         {
             ended &= processor.End(PauseTimeout);
@@ -337,11 +339,13 @@ internal sealed class Machine : IMachine, IMachineControl
             processor.RequestPause();
         }
 
+        _hardware.Abandon(true);
         foreach (var processor in _processors)
         {
             paused &= processor.WaitUntilPaused(PauseTimeout);
         }
 
+        _hardware.Abandon(false);
         return paused;
     }
 

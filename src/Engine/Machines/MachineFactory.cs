@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Scheduling;
 using Hypervisor.Engine.Storage.IoControl;
 
@@ -11,10 +12,11 @@ public sealed class MachineFactory(BackendSelector? backends = null, StorageIoCo
 {
     private readonly StorageIoControl _storageIo = storageIo ?? new StorageIoControl();
     private readonly CpuScheduler? _scheduler;
+    private readonly MemoryManager? _memory;
 
-    /// <summary>Assembles machines that run when a scheduler lets them.</summary>
-    internal MachineFactory(CpuScheduler scheduler, BackendSelector? backends = null, StorageIoControl? storageIo = null)
-        : this(backends, storageIo) => _scheduler = scheduler;
+    /// <summary>Assembles machines that run when a scheduler lets them, with memory that is managed.</summary>
+    internal MachineFactory(CpuScheduler? scheduler, BackendSelector? backends = null, StorageIoControl? storageIo = null, MemoryManager? memory = null)
+        : this(backends, storageIo) => (_scheduler, _memory) = (scheduler, memory);
 
     /// <summary>What the host offers.</summary>
     public BackendSelector Backends { get; } = backends ?? BackendSelector.Default;
@@ -24,6 +26,6 @@ public sealed class MachineFactory(BackendSelector? backends = null, StorageIoCo
     {
         ArgumentNullException.ThrowIfNull(configuration);
         MachineLimits.Check(configuration);
-        return new Machine(configuration, Backends.Select(configuration.Backend), _storageIo, _scheduler);
+        return new Machine(configuration, Backends.Select(configuration.Backend), _storageIo, _scheduler, _memory);
     }
 }

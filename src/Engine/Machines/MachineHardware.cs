@@ -26,6 +26,9 @@ internal sealed partial class MachineHardware : IDisposable
     // interfaces after their slots.
     private const int FirstAdapterSlot = 3, FirstDiskSlot = 11, ConsoleSlot = 27, EntropySlot = 28, BalloonSlot = 29;
 
+    /// <summary>How often a guest's balloon driver says how its memory is used.</summary>
+    private static readonly TimeSpan GuestStatisticsInterval = TimeSpan.FromSeconds(20);
+
     private readonly Stack<IDisposable> _owned = new();
     private readonly List<IResettable> _resettable = [];
     private readonly List<UserModeNetwork> _networks = [];
@@ -33,11 +36,12 @@ internal sealed partial class MachineHardware : IDisposable
     private readonly InterruptRouter _interrupts;
     private readonly PciBus _pci;
     private readonly FirmwareDebugPort? _debugPort;
+    private readonly ManagedMemory? _managed;
     private readonly VirtualMachineConfiguration _configuration;
 
     /// <summary>Assembles a machine.</summary>
     /// <exception cref="MachineException">Something is missing or does not fit; nothing stays behind.</exception>
-    public MachineHardware(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo, IMachineControl control, Action<MachineEvent> events)
+    public MachineHardware(VirtualMachineConfiguration configuration, IPartitionFactory backend, StorageIoControl storageIo, MemoryManager? memory, IMachineControl control, Action<MachineEvent> events)
     {
         _configuration = configuration;
         try
@@ -83,7 +87,9 @@ internal sealed partial class MachineHardware : IDisposable
             Attach(console, ConsoleSlot, events, control);
             SendInput = settings.InputToVirtioConsole ? bytes => console.SendInput(bytes.Span) : bytes => Serial.Receive(bytes.Span);
             Attach(new VirtioEntropy(Memory, Clock), EntropySlot, events, control);
-            Attach(new VirtioBalloon(Memory, Clock, statisticsInterval: TimeSpan.Zero), BalloonSlot, events, control);
+            var balloon = new VirtioBalloon(Memory, Clock, GuestStatisticsInterval);
+            Attach(balloon, BalloonSlot, events, control);
+            _managed = memory is null ? null : Own(Manage(memory, configuration, balloon, events));
 
             if (!Boot.IsDirect)
             {
@@ -169,6 +175,9 @@ internal sealed partial class MachineHardware : IDisposable
         Boot.Load(Memory, Partition.Processors[0]);
     }
 
+    /// <summary>Whether processors do not wait for memory, because they were told to stop, for good or for a reset.</summary>
+    public void Abandon(bool abandoned) => _managed?.Abandon(abandoned);
+
     /// <summary>Hands over what devices still hold back for the console.</summary>
     public void FlushOutput()
     {
@@ -206,6 +215,29 @@ internal sealed partial class MachineHardware : IDisposable
         catch (InsufficientMemoryException error)
         {
             throw new MachineException($"The virtual machine '{configuration.Name}' cannot have {configuration.MemoryMB} MB of memory: {error.Message}", error);
+        }
+    }
+
+    private ManagedMemory Manage(MemoryManager manager, VirtualMachineConfiguration configuration, VirtioBalloon balloon, Action<MachineEvent> events)
+    {
+        try
+        {
+            return manager.Add(new ManagedMemoryOptions
+            {
+                Id = configuration.Id,
+                Name = configuration.Name,
+                Memory = Memory,
+                Partition = Partition,
+                Balloon = balloon,
+                Plan = MachineMemory.PlanOf(configuration, manager.Configuration),
+                SwapPath = manager.SwapPathOf(configuration.Id),
+                OverheadBytes = (long)MachineMemory.OverheadOf(configuration) << 20,
+                Raise = events,
+            });
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new MachineException($"The swap file of '{configuration.Name}' cannot be made: {error.Message}", error);
         }
     }
 

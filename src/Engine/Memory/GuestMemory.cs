@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Hypervisor.Engine.Native;
+using Hypervisor.Engine.Native.Memory;
 
 namespace Hypervisor.Engine.Memory;
 
@@ -12,13 +13,16 @@ public sealed unsafe class GuestMemory : IDisposable
     /// <summary>Granularity of mappings, in bytes.</summary>
     public const ulong PageSize = 4096;
 
-    private readonly record struct Block(ulong First, ulong Length, nint Host, bool Writable);
+    private readonly record struct Block(ulong First, ulong Length, nint Host, bool Writable, int FirstPage = -1);
 
     private readonly List<AnonymousMemory> _owned = [];
     private Block[] _blocks = [];
 
     /// <summary>Called after host code wrote guest memory; the machine connects it to <see cref="Partitions.IPartition.NotifyHostWrite"/>.</summary>
     public Action<ulong, ulong>? Written { get; set; }
+
+    /// <summary>Who knows where pages are; null while they are all where they always were.</summary>
+    public GuestPages? Pages { get; private set; }
 
     /// <summary>Bytes of memory over all blocks.</summary>
     public ulong TotalBytes => _blocks.Aggregate(0ul, (sum, block) => sum + block.Length);
@@ -52,86 +56,92 @@ public sealed unsafe class GuestMemory : IDisposable
     public bool Contains(ulong guestAddress, ulong bytes) => TryFind(guestAddress, bytes, out _);
 
     /// <summary>
-    /// The host address of a range, for asynchronous host I/O into or out of guest memory. After writing there, call
-    /// <see cref="NotifyWritten"/>. False when the range is not wholly memory (or, for writing, read-only).
+    /// Brings a range into memory and keeps it at its host address until <see cref="Unpin"/>, for the host's I/O into or out of guest
+    /// memory. After writing there, call <see cref="NotifyWritten"/>.
     /// </summary>
-    public bool TryGetPointer(ulong guestAddress, ulong bytes, bool forWriting, out nint pointer)
+    /// <returns>False when the range is not wholly memory (or, for writing, read-only), or the machine is being powered off.</returns>
+    public bool TryPin(ulong guestAddress, ulong bytes, bool forWriting, out nint pointer)
     {
-        if (TryFind(guestAddress, bytes, out var block) && (block.Writable || !forWriting))
-        {
-            pointer = block.Host + (nint)(guestAddress - block.First);
-            return true;
-        }
-
         pointer = 0;
-        return false;
-    }
-
-    /// <summary>A view for reading. The guest may change it at any time: copy before validating.</summary>
-    public bool TryGetReadOnlySpan(ulong guestAddress, int bytes, out ReadOnlySpan<byte> span)
-    {
-        if (bytes < 0 || !TryGetPointer(guestAddress, (ulong)bytes, forWriting: false, out nint pointer))
+        if (!TryFind(guestAddress, bytes, out var block) || (forWriting && !block.Writable) || !Pin(block, guestAddress, bytes, forWriting))
         {
-            span = default;
             return false;
         }
 
-        // SAFETY: TryGetPointer validated the range; the block lives until Dispose.
-        span = new ReadOnlySpan<byte>((void*)pointer, bytes);
+        pointer = block.Host + (nint)(guestAddress - block.First);
         return true;
+    }
+
+    /// <summary>Takes a pin back; the arguments are those of <see cref="TryPin"/>.</summary>
+    public void Unpin(ulong guestAddress, ulong bytes)
+    {
+        if (TryFind(guestAddress, bytes, out var block) && Pages is { } pages && block.FirstPage >= 0)
+        {
+            var (first, count) = PagesOf(block, guestAddress, bytes);
+            for (int page = first; page < first + count; page++)
+            {
+                pages.Unpin(page);
+            }
+        }
     }
 
     /// <summary>Copies guest memory out.</summary>
     public bool TryRead(ulong guestAddress, Span<byte> destination)
     {
-        if (!TryGetPointer(guestAddress, (ulong)destination.Length, forWriting: false, out nint pointer))
+        ulong bytes = (ulong)destination.Length;
+        if (!TryPin(guestAddress, bytes, forWriting: false, out nint pointer))
         {
             return false;
         }
 
-        // SAFETY: TryGetPointer validated the whole range.
+        // SAFETY: TryPin validated the whole range.
         new ReadOnlySpan<byte>((void*)pointer, destination.Length).CopyTo(destination);
+        Unpin(guestAddress, bytes);
         return true;
     }
 
     /// <summary>Copies into guest memory and tells the partition.</summary>
     public bool TryWrite(ulong guestAddress, ReadOnlySpan<byte> source)
     {
-        if (!TryGetPointer(guestAddress, (ulong)source.Length, forWriting: true, out nint pointer))
+        ulong bytes = (ulong)source.Length;
+        if (!TryPin(guestAddress, bytes, forWriting: true, out nint pointer))
         {
             return false;
         }
 
-        // SAFETY: TryGetPointer validated the whole range.
+        // SAFETY: TryPin validated the whole range.
         source.CopyTo(new Span<byte>((void*)pointer, source.Length));
-        NotifyWritten(guestAddress, (ulong)source.Length);
+        Unpin(guestAddress, bytes);
+        NotifyWritten(guestAddress, bytes);
         return true;
     }
 
     /// <summary>Reads a little-endian value in one access where it is naturally aligned.</summary>
     public bool TryRead<T>(ulong guestAddress, out T value) where T : unmanaged
     {
-        if (!TryGetPointer(guestAddress, (ulong)sizeof(T), forWriting: false, out nint pointer))
+        if (!TryPin(guestAddress, (ulong)sizeof(T), forWriting: false, out nint pointer))
         {
             value = default;
             return false;
         }
 
-        // SAFETY: TryGetPointer validated sizeof(T) bytes; unaligned access is legal on every host.
+        // SAFETY: TryPin validated sizeof(T) bytes; unaligned access is legal on every host.
         value = Unsafe.ReadUnaligned<T>((void*)pointer);
+        Unpin(guestAddress, (ulong)sizeof(T));
         return true;
     }
 
     /// <summary>Writes a little-endian value in one access where it is naturally aligned.</summary>
     public bool TryWrite<T>(ulong guestAddress, T value) where T : unmanaged
     {
-        if (!TryGetPointer(guestAddress, (ulong)sizeof(T), forWriting: true, out nint pointer))
+        if (!TryPin(guestAddress, (ulong)sizeof(T), forWriting: true, out nint pointer))
         {
             return false;
         }
 
-        // SAFETY: TryGetPointer validated sizeof(T) bytes.
+        // SAFETY: TryPin validated sizeof(T) bytes.
         Unsafe.WriteUnaligned((void*)pointer, value);
+        Unpin(guestAddress, (ulong)sizeof(T));
         NotifyWritten(guestAddress, (ulong)sizeof(T));
         return true;
     }
@@ -140,14 +150,48 @@ public sealed unsafe class GuestMemory : IDisposable
     /// <exception cref="ArgumentException">The image does not fit into one block at that address.</exception>
     public void Load(ulong guestAddress, ReadOnlySpan<byte> image)
     {
-        if (!TryGetPointer(guestAddress, (ulong)image.Length, forWriting: false, out nint pointer))
+        ulong bytes = (ulong)image.Length;
+        if (!TryFind(guestAddress, bytes, out var block) || !Pin(block, guestAddress, bytes, forWriting: true))
         {
             throw new ArgumentException($"{image.Length} bytes at {guestAddress:x}h do not lie in guest memory.");
         }
 
-        // SAFETY: TryGetPointer validated the whole range.
-        image.CopyTo(new Span<byte>((void*)pointer, image.Length));
-        NotifyWritten(guestAddress, (ulong)image.Length);
+        // SAFETY: TryFind validated the whole range.
+        image.CopyTo(new Span<byte>((byte*)block.Host + (guestAddress - block.First), image.Length));
+        Unpin(guestAddress, bytes);
+        NotifyWritten(guestAddress, bytes);
+    }
+
+    /// <summary>
+    /// Gives memory back that the guest says it does not need; it reads as zeroes afterwards (or, without <see cref="Pages"/> and on
+    /// Windows, as it was). Ranges outside writable memory, or that host code has pinned, are left alone.
+    /// </summary>
+    /// <returns>Bytes given back.</returns>
+    public long Release(ReadOnlySpan<PageRange> ranges)
+    {
+        long released = 0;
+        if (Pages is { } pages)
+        {
+            released = pages.Release(ranges) * (long)PageSize;
+        }
+
+        foreach (var range in ranges)
+        {
+            ulong bytes = range.Pages * PageSize;
+            if (!TryFind(range.GuestAddress, bytes, out var block) || !block.Writable)
+            {
+                continue;
+            }
+
+            if (block.FirstPage < 0 && MemoryAdvice.Release(block.Host + (nint)(range.GuestAddress - block.First), (nuint)bytes))
+            {
+                released += (long)bytes;
+            }
+
+            NotifyWritten(range.GuestAddress, bytes);
+        }
+
+        return released;
     }
 
     /// <summary>Tells the partition of writes made through a pointer.</summary>
@@ -163,6 +207,45 @@ public sealed unsafe class GuestMemory : IDisposable
         }
 
         _owned.Clear();
+    }
+
+    /// <summary>From now on pages may be elsewhere than in their blocks.</summary>
+    internal void Attach(GuestPages pages)
+    {
+        _blocks = [.. _blocks.Select(block => block with { FirstPage = block.Writable ? pages.FirstPageOf(block.Host) : -1 })];
+        Pages = pages;
+    }
+
+    private bool Pin(in Block block, ulong guestAddress, ulong bytes, bool forWriting)
+    {
+        if (Pages is not { } pages || block.FirstPage < 0)
+        {
+            return true;
+        }
+
+        var (first, count) = PagesOf(block, guestAddress, bytes);
+        for (int page = first; page < first + count; page++)
+        {
+            if (!pages.Pin(page, forWriting))
+            {
+                while (--page >= first)
+                {
+                    pages.Unpin(page);
+                }
+
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static (int First, int Count) PagesOf(in Block block, ulong guestAddress, ulong bytes)
+    {
+        ulong start = guestAddress - block.First;
+        int first = (int)(start / PageSize);
+        int count = bytes == 0 ? 0 : (int)((start + bytes - 1) / PageSize) - first + 1;
+        return (block.FirstPage + first, count);
     }
 
     private bool TryFind(ulong guestAddress, ulong bytes, out Block block)

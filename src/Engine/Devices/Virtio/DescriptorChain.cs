@@ -11,6 +11,7 @@ public sealed class DescriptorChain
     private GuestSegment[] _segments = new GuestSegment[16];
     private int _readable;
     private int _count;
+    private GuestMemory? _memory;
 
     /// <summary>Index of the chain's first descriptor: its name in the used ring.</summary>
     public ushort Head { get; internal set; }
@@ -94,14 +95,20 @@ public sealed class DescriptorChain
         }
     }
 
+    /// <summary>Lets go of the memory that the segments name.</summary>
     internal void Clear()
     {
+        foreach (ref readonly var segment in _segments.AsSpan(0, _memory is null ? 0 : _count))
+        {
+            _memory!.Unpin(segment.GuestAddress, segment.Length);
+        }
+
         _readable = _count = 0;
         ReadableBytes = WritableBytes = 0;
     }
 
-    /// <summary>Appends a segment; false when the chain is out of order, has too many segments or more than 4 GB - 1 (virtio 1.2, 2.7.4.2 and 2.7.5.2).</summary>
-    internal bool TryAdd(in GuestSegment segment, bool writable)
+    /// <summary>Appends a segment, whose memory, if given, was pinned and is unpinned by <see cref="Clear"/>; false when the chain is out of order, has too many segments or more than 4 GB - 1 (virtio 1.2, 2.7.4.2 and 2.7.5.2).</summary>
+    internal bool TryAdd(GuestMemory? memory, in GuestSegment segment, bool writable)
     {
         if ((!writable && _count != _readable) || _count == VirtQueue.MaxSegments)
         {
@@ -119,6 +126,7 @@ public sealed class DescriptorChain
             Array.Resize(ref _segments, _count * 2);
         }
 
+        _memory = memory;
         _segments[_count++] = segment;
         if (writable)
         {

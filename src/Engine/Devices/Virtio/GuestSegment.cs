@@ -2,7 +2,7 @@ namespace Hypervisor.Engine.Devices.Virtio;
 
 /// <summary>A validated piece of guest memory that a request names. The guest may change the bytes at any time, never the place.</summary>
 /// <param name="GuestAddress">Guest-physical address, for <see cref="Memory.GuestMemory.NotifyWritten"/>.</param>
-/// <param name="Pointer">Host address; valid while the queue is enabled.</param>
+/// <param name="Pointer">Host address; valid until the request is handed back or its chain used for another.</param>
 /// <param name="Length">Bytes, at least 1.</param>
 public readonly record struct GuestSegment(ulong GuestAddress, nint Pointer, uint Length)
 {

@@ -30,6 +30,7 @@ public sealed unsafe class VirtQueue
 
     private readonly GuestMemory _memory;
     private byte* _descriptors, _available, _used;
+    private ulong _descriptorsAt, _availableAt, _usedAt;
     private ushort _size;
     private ushort _nextAvailable, _nextUsed, _published;
     private bool _indirect, _eventIndex, _active, _broken;
@@ -72,39 +73,40 @@ public sealed unsafe class VirtQueue
     /// <summary>The driver's queue_enable.</summary>
     internal bool Enabled { get; set; }
 
+    /// <summary>The device only wants to know which pages requests name: segments have no pointer, and their pages stay where they are.</summary>
+    internal bool NamesPages { get; init; }
+
     /// <summary>Requests that wait to be popped.</summary>
     public int Available => _active && !_broken ? (ushort)(Volatile.Read(ref U16(_available, 2)) - _nextAvailable) : 0;
 
     /// <summary>Back to power-on: disabled and forgotten.</summary>
     internal void Reset()
     {
+        Unpin();
         _active = _broken = Enabled = false;
         BrokenReason = null;
         ConfiguredSize = MaxSize;
         DescriptorAddress = DriverAddress = DeviceAddress = 0;
-        _descriptors = _available = _used = null;
         _nextAvailable = _nextUsed = _published = 0;
     }
 
     /// <summary>Validates what the driver programmed and starts the queue; false when it cannot be used.</summary>
     internal bool TryActivate(bool indirect, bool eventIndex)
     {
+        Unpin();
         uint size = ConfiguredSize;
+        _size = (ushort)size;
         if (!BitOperations.IsPow2(size) || size > MaxSize
             || (DescriptorAddress & 15) != 0 || (DriverAddress & 1) != 0 || (DeviceAddress & 3) != 0
-            || !_memory.TryGetPointer(DescriptorAddress, size * DescriptorSize, forWriting: false, out nint descriptors)
-            || !_memory.TryGetPointer(DriverAddress, 6 + (2 * size), forWriting: false, out nint available)
-            || !_memory.TryGetPointer(DeviceAddress, 6 + (8 * size), forWriting: true, out nint used))
+            || !TryPin(DescriptorAddress, size * DescriptorSize, forWriting: false, ref _descriptors, ref _descriptorsAt)
+            || !TryPin(DriverAddress, 6 + (2 * size), forWriting: false, ref _available, ref _availableAt)
+            || !TryPin(DeviceAddress, 6 + (8 * size), forWriting: true, ref _used, ref _usedAt))
         {
             Break("its rings do not lie in guest memory as virtio requires");
             return false;
         }
 
-        // SAFETY: the three areas were validated for this size; guest memory outlives its devices, which are reset or disposed first.
-        _descriptors = (byte*)descriptors;
-        _available = (byte*)available;
-        _used = (byte*)used;
-        (_size, _indirect, _eventIndex) = ((ushort)size, indirect, eventIndex);
+        (_indirect, _eventIndex) = (indirect, eventIndex);
         _active = true;
         return true;
     }
@@ -133,13 +135,28 @@ public sealed unsafe class VirtQueue
         ushort head = Volatile.Read(ref U16(_available, 4 + (2 * (_nextAvailable & (_size - 1)))));
         _nextAvailable++;
         chain.Head = head;
-        return Walk(chain, _descriptors, _size, head, inTable: false) ?? PopResult.Chain;
+        if (Walk(chain, _descriptors, _size, head, inTable: false) is { } broken)
+        {
+            chain.Clear();
+            return broken;
+        }
+
+        return PopResult.Chain;
     }
 
     /// <summary>Puts the last popped request back, to be popped again. Only directly after its pop.</summary>
     public void UndoPop() => _nextAvailable--;
 
-    /// <summary>Hands a request back. The driver sees it with the next <see cref="Publish"/>.</summary>
+    /// <summary>Hands a request back and lets go of its memory. The driver sees it with the next <see cref="Publish"/>.</summary>
+    /// <param name="chain">The request; empty afterwards.</param>
+    /// <param name="written">Bytes written to its writable segments, counted from the first on.</param>
+    public void Push(DescriptorChain chain, uint written)
+    {
+        chain.Clear();
+        Push(chain.Head, written);
+    }
+
+    /// <summary>As <see cref="Push(DescriptorChain, uint)"/>, for a request whose chain was used for another since.</summary>
     /// <param name="head"><see cref="DescriptorChain.Head"/>.</param>
     /// <param name="written">Bytes written to its writable segments, counted from the first on.</param>
     public void Push(ushort head, uint written)
@@ -258,13 +275,19 @@ public sealed unsafe class VirtQueue
             if (length != 0)
             {
                 bool writable = (flags & FlagWrite) != 0;
-                if (!_memory.TryGetPointer(address, length, writable, out nint pointer))
+                nint pointer = 0;
+                if (NamesPages ? !_memory.Contains(address, length) : !_memory.TryPin(address, length, writable, out pointer))
                 {
                     return Break("a descriptor points outside guest memory");
                 }
 
-                if (!chain.TryAdd(new GuestSegment(address, pointer, length), writable))
+                if (!chain.TryAdd(NamesPages ? null : _memory, new GuestSegment(address, pointer, length), writable))
                 {
+                    if (!NamesPages)
+                    {
+                        _memory.Unpin(address, length);
+                    }
+
                     return Break("a descriptor chain is out of order or exceeds 4 GB");
                 }
             }
@@ -280,13 +303,48 @@ public sealed unsafe class VirtQueue
 
     private PopResult? WalkIndirect(DescriptorChain chain, ulong address, uint length)
     {
-        if (length == 0 || length % DescriptorSize != 0 || !_memory.TryGetPointer(address, length, forWriting: false, out nint table))
+        if (length == 0 || length % DescriptorSize != 0 || !_memory.TryPin(address, length, forWriting: false, out nint table))
         {
             return Break("an indirect table is no table in guest memory");
         }
 
         // SAFETY: the whole table was validated; at most 65536 entries can be named by a 16-bit next field.
-        return Walk(chain, (byte*)table, Math.Min(length / DescriptorSize, 65536), 0, inTable: true);
+        var result = Walk(chain, (byte*)table, Math.Min(length / DescriptorSize, 65536), 0, inTable: true);
+        _memory.Unpin(address, length);
+        return result;
+    }
+
+    // SAFETY: what is pinned was validated for the size, and stays in place until Unpin; guest memory outlives its devices.
+    private bool TryPin(ulong address, uint bytes, bool forWriting, ref byte* pointer, ref ulong pinned)
+    {
+        if (!_memory.TryPin(address, bytes, forWriting, out nint host))
+        {
+            return false;
+        }
+
+        pointer = (byte*)host;
+        pinned = address;
+        return true;
+    }
+
+    private void Unpin()
+    {
+        if (_descriptors != null)
+        {
+            _memory.Unpin(_descriptorsAt, (uint)_size * DescriptorSize);
+        }
+
+        if (_available != null)
+        {
+            _memory.Unpin(_availableAt, 6 + (2u * _size));
+        }
+
+        if (_used != null)
+        {
+            _memory.Unpin(_usedAt, 6 + (8u * _size));
+        }
+
+        _descriptors = _available = _used = null;
     }
 
     // SAFETY (all callers): offset lies in the area that TryActivate validated for _size descriptors.

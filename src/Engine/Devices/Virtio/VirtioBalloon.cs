@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using Hypervisor.Engine.Memory;
-using Hypervisor.Engine.Native.Memory;
 
 namespace Hypervisor.Engine.Devices.Virtio;
 
@@ -14,12 +13,14 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     private const ulong FeatureStatistics = 1 << 1, FeatureDeflateOnOutOfMemory = 1 << 2, FeatureReporting = 1 << 5;
     private const int ConfigTarget = 0, ConfigActual = 4, ConfigBytes = 16;
     private const int StatisticSize = 10, MaxStatistics = 64;
-    private const int MaxPagesPerRequest = 65536;
+    private const int MaxPagesPerRequest = 65536, MaxRanges = 256;
     private const ulong PageSize = GuestMemory.PageSize;
 
     private readonly DescriptorChain _chain = new();
     private readonly byte[] _numbers = new byte[4096];
     private readonly byte[] _statistics = new byte[StatisticSize * MaxStatistics];
+    private readonly PageRange[] _ranges = new PageRange[MaxRanges];
+    private int _rangeCount;
     private readonly IMachineClock _clock;
     private readonly IMachineTimer _timer;
     private readonly long _interval;
@@ -146,7 +147,7 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
                 }
 
                 // A deflated page needs nothing done: its memory comes back when the guest touches it.
-                queue.Push(_chain.Head, 0);
+                queue.Push(_chain, 0);
             }
 
             PublishAndSignal(queue);
@@ -159,7 +160,8 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     private void Inflate()
     {
         uint bytes = Math.Min(_chain.ReadableBytes, MaxPagesPerRequest * 4u) & ~3u;
-        ulong first = 0, count = 0;
+        ulong first = 0;
+        uint count = 0;
         for (uint at = 0; at < bytes;)
         {
             int read = _chain.Read(at, _numbers.AsSpan(0, (int)Math.Min((uint)_numbers.Length, bytes - at)));
@@ -176,7 +178,7 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
                 }
                 else
                 {
-                    Release(first * PageSize, count * PageSize);
+                    AddRange(first * PageSize, count);
                     (first, count) = (page, 1);
                 }
             }
@@ -184,7 +186,8 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
             at += (uint)read;
         }
 
-        Release(first * PageSize, count * PageSize);
+        AddRange(first * PageSize, count);
+        ReleaseRanges();
     }
 
     private void ReleaseReported()
@@ -193,20 +196,32 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
         {
             ulong start = (segment.GuestAddress + PageSize - 1) & ~(PageSize - 1);
             ulong end = (segment.GuestAddress + segment.Length) & ~(PageSize - 1);
-            if (start < end)
+            AddRange(start, start < end ? (uint)((end - start) / PageSize) : 0);
+        }
+
+        ReleaseRanges();
+    }
+
+    private void AddRange(ulong address, uint pages)
+    {
+        if (pages != 0)
+        {
+            if (_rangeCount == _ranges.Length)
             {
-                Release(start, end - start);
+                ReleaseRanges();
             }
+
+            _ranges[_rangeCount++] = new PageRange(address, pages);
         }
     }
 
-    private void Release(ulong address, ulong bytes)
+    // Page numbers are the guest's word: only its own writable memory is touched.
+    private void ReleaseRanges()
     {
-        // Page numbers are the guest's word: only whole ranges of its own writable memory are touched.
-        if (bytes != 0 && Memory.TryGetPointer(address, bytes, forWriting: true, out nint pointer) && MemoryAdvice.Release(pointer, (nuint)bytes))
+        if (_rangeCount > 0)
         {
-            Interlocked.Add(ref _releasedBytes, (long)bytes);
-            Memory.NotifyWritten(address, bytes);
+            Interlocked.Add(ref _releasedBytes, Memory.Release(_ranges.AsSpan(0, _rangeCount)));
+            _rangeCount = 0;
         }
     }
 
@@ -218,6 +233,7 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
             while (!_holdsStatistics && TryPop(queue, _chain))
             {
                 ReadStatistics();
+                _chain.Clear();
                 (_holdsStatistics, _heldStatistics) = (true, _chain.Head);
             }
 

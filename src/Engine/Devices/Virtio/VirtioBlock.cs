@@ -360,7 +360,7 @@ public sealed partial class VirtioBlock : VirtioDevice
         while (_popped.TryDequeue(out BlockRequest? popped))
         {
             _inFlight--;
-            _free.Push(popped);
+            Forget(popped);
         }
 
         for (IoRequest? request = _io.CancelWaiting(), next; request is not null; request = next)
@@ -368,11 +368,17 @@ public sealed partial class VirtioBlock : VirtioDevice
             next = request.Next;
             request.Next = null;
             _inFlight--;
-            _free.Push((BlockRequest)request);
+            Forget((BlockRequest)request);
             any = true;
         }
 
         return any;
+    }
+
+    private void Forget(BlockRequest request)
+    {
+        request.Chain.Clear();
+        _free.Push(request);
     }
 
     private void Complete(BlockRequest request, uint written)
@@ -384,13 +390,17 @@ public sealed partial class VirtioBlock : VirtioDevice
             _free.Push(request);
             if (_accepting)
             {
-                Queue.Push(request.Chain.Head, written);
+                Queue.Push(request.Chain, written);
                 signal = Queue.Publish();
             }
-            else if (_inFlight == 0)
+            else
             {
-                (stopped, _stopDeferred) = (_stopDeferred, false);
-                Monitor.PulseAll(_gate);
+                request.Chain.Clear();
+                if (_inFlight == 0)
+                {
+                    (stopped, _stopDeferred) = (_stopDeferred, false);
+                    Monitor.PulseAll(_gate);
+                }
             }
         }
 

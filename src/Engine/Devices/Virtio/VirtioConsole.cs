@@ -83,7 +83,7 @@ public sealed class VirtioConsole : VirtioWorkerDevice
             while (budget-- > 0 && TryPop(queue, _chain))
             {
                 WriteOut();
-                queue.Push(_chain.Head, 0);
+                queue.Push(_chain, 0);
             }
 
             PublishAndSignal(queue);
@@ -117,7 +117,7 @@ public sealed class VirtioConsole : VirtioWorkerDevice
             {
                 int count = Math.Min(_inputCount, InputCapacity - _inputStart);
                 int written = _chain.Write(Memory, 0, _input.AsSpan(_inputStart, count));
-                queue.Push(_chain.Head, (uint)written);
+                queue.Push(_chain, (uint)written);
                 _inputStart = (_inputStart + written) % InputCapacity;
                 _inputCount -= written;
             }

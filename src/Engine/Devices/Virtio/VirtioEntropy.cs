@@ -57,7 +57,7 @@ public sealed class VirtioEntropy : VirtioWorkerDevice
                     break;
                 }
 
-                queue.Push(_chain.Head, Fill());
+                queue.Push(_chain, Fill());
             }
 
             PublishAndSignal(queue);

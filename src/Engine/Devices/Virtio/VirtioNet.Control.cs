@@ -30,7 +30,7 @@ public sealed partial class VirtioNet
             int length = _controlChain.Read(0, _command);
             byte answer = _controlChain.ReadableBytes <= MaximumCommand && TryControl(_command.AsSpan(0, length)) ? ControlOk : ControlError;
             _controlChain.Write(Memory, 0, [answer]);
-            queue.Push(_controlChain.Head, 1);
+            queue.Push(_controlChain, 1);
         }
 
         PublishAndSignal(queue);

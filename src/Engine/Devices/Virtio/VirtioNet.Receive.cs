@@ -131,7 +131,7 @@ public sealed partial class VirtioNet
         {
             int written = _chains[i].Write(Memory, skip, frame);
             frame = frame[written..];
-            queue.Push(_chains[i].Head, skip + (uint)written);
+            queue.Push(_chains[i], skip + (uint)written);
             skip = 0;
         }
 

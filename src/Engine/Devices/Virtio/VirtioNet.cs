@@ -149,7 +149,11 @@ public sealed partial class VirtioNet : VirtioDevice, IPacketReceiver
         lock (_receiveLock)
         {
             _receiving = false;
-            _chainCount = 0;
+            while (_chainCount > 0)
+            {
+                _chains[--_chainCount].Clear();
+            }
+
             _receiveCapabilities = PacketCapabilities.None;
             _filter.Reset(_mac);
             StoreMac(_mac);
@@ -209,7 +213,7 @@ public sealed partial class VirtioNet : VirtioDevice, IPacketReceiver
         while (frames < FramesPerPass && TryPop(queue, _transmitChain))
         {
             TransmitFrame(_transmitChain);
-            queue.Push(_transmitChain.Head, 0);
+            queue.Push(_transmitChain, 0);
             if (++frames % FramesPerPublish == 0)
             {
                 _port.Flush();

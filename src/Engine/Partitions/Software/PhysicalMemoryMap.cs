@@ -1,3 +1,4 @@
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Native;
 using Hypervisor.Engine.Processor;
 
@@ -36,6 +37,15 @@ internal sealed unsafe class PhysicalMemoryMap : IDisposable
     {
         /// <summary>Dirty pages are recorded: a page without <see cref="PageAttributes.TrackWrites"/> was written.</summary>
         public bool IsTracked { get; set; }
+
+        /// <summary>Who knows where its pages are; null while they are at <see cref="Host"/>.</summary>
+        public GuestPages? Pages { get; set; }
+
+        /// <summary>The number of its first page there.</summary>
+        public int FirstPage { get; set; }
+
+        /// <summary>The number of the page of an address in it.</summary>
+        public int PageOf(ulong address) => FirstPage + (int)((address - First) / PageBytes);
 
         /// <summary>Whether an address lies in it.</summary>
         public bool Contains(ulong address) => address - First < Bytes;
@@ -94,6 +104,21 @@ internal sealed unsafe class PhysicalMemoryMap : IDisposable
             _ranges = [.. _ranges.Where(r => r != range)];
             // SAFETY: the table covers every mapped range.
             new Span<byte>(Attributes + (range.First / PageBytes), (int)(range.Bytes / PageBytes)).Clear();
+        }
+    }
+
+    /// <summary>From now on pages of writable ranges may be elsewhere.</summary>
+    public void Attach(GuestPages pages)
+    {
+        lock (_changes)
+        {
+            foreach (var range in _ranges)
+            {
+                if (range.Writable && pages.FirstPageOf(range.Host) is var first and >= 0)
+                {
+                    (range.Pages, range.FirstPage) = (pages, first);
+                }
+            }
         }
     }
 

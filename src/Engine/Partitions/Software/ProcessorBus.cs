@@ -45,8 +45,24 @@ internal sealed unsafe class ProcessorBus(SoftwarePartition partition, IPartitio
             return null;
         }
 
+        if (range.Pages is { } pages)
+        {
+            bool present = pages.TryGet(range.PageOf(address), forWriting, out byte* host, out bool writable);
+            presence = !present ? PagePresence.Absent : writable ? PagePresence.Writable : PagePresence.Shared;
+            return host;
+        }
+
         presence = range.Writable ? PagePresence.Writable : PagePresence.ReadOnly;
         return (byte*)range.Host + (address - range.First);
+    }
+
+    /// <inheritdoc/>
+    public void MakePresent(ulong address, bool forWriting)
+    {
+        if (_map.Find(address) is { Pages: { } pages } range)
+        {
+            pages.MakePresent(range.PageOf(address), forWriting);
+        }
     }
 
     /// <inheritdoc/>

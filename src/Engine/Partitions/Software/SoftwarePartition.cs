@@ -1,9 +1,10 @@
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Processor;
 
 namespace Hypervisor.Engine.Partitions.Software;
 
 /// <summary>A partition whose processors are <see cref="X86Processor"/>: needs nothing of the host.</summary>
-public sealed class SoftwarePartition : IPartition
+public sealed class SoftwarePartition : IPartition, IPagedPartition, IPageTranslations
 {
     private const int PhysicalAddressBits = 40;
 
@@ -72,6 +73,20 @@ public sealed class SoftwarePartition : IPartition
         Memory.Unmap(guestAddress);
         ForgetMappings();
     }
+
+    /// <inheritdoc/>
+    public IPageTranslations AttachPages(GuestPages pages)
+    {
+        Memory.Attach(pages);
+        ForgetMappings();
+        return this;
+    }
+
+    /// <inheritdoc/>
+    public void Forget(ulong guestAddress) => Synchronize(guestAddress / PhysicalMemoryMap.PageBytes);
+
+    /// <inheritdoc/>
+    public void ForgetAll() => SynchronizeAll();
 
     /// <inheritdoc/>
     public void SetDirtyTracking(ulong guestAddress, bool enabled)

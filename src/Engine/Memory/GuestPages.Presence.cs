@@ -1,0 +1,263 @@
+using System.Runtime.CompilerServices;
+using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory.Stores;
+
+namespace Hypervisor.Engine.Memory;
+
+// Making pages present for those who use them.
+public sealed unsafe partial class GuestPages
+{
+    /// <summary>Pages that a processor gives for one it takes, when memory is scarce: more than one, so that it does not do this each time.</summary>
+    private const int PagesGiven = 32;
+
+    private const int RetryMilliseconds = 100;
+
+    private volatile bool _abandoned;
+    private long _entitled = long.MaxValue, _ceiling = long.MaxValue;
+
+    /// <summary>
+    /// Told when a page cannot be brought back from the swap file, at each attempt: its user waits and tries again. On the thread that
+    /// needs the page.
+    /// </summary>
+    public Action<string>? ReadFailed { get; set; }
+
+    /// <summary>
+    /// Told when a processor has to wait because memory is scarce and none of its machine's pages can be taken. On its thread.
+    /// </summary>
+    public Action<string?>? Blocked { get; set; }
+
+    /// <summary>Private pages that the machine may have however scarce memory is. With more it gives a page for each that it takes.</summary>
+    public long EntitledPages
+    {
+        get => Volatile.Read(ref _entitled);
+        set => Volatile.Write(ref _entitled, value);
+    }
+
+    /// <summary>Private pages that the machine never has more than (devices may take it a little above): it gives a page for each that it takes.</summary>
+    public long CeilingPages
+    {
+        get => Volatile.Read(ref _ceiling);
+        set => Volatile.Write(ref _ceiling, value);
+    }
+
+    /// <summary>
+    /// The guest is about to be stopped, for good or to be reset: its processors do not wait any more. A page that cannot be had reads as
+    /// anything, for the one instruction until they stop.
+    /// </summary>
+    public bool IsAbandoned
+    {
+        get => _abandoned;
+        set => _abandoned = value;
+    }
+
+    /// <summary>The place of a page that is where it is wanted; on a processor's thread, on the way to every new translation.</summary>
+    /// <param name="page">Number of the page.</param>
+    /// <param name="forWriting">The guest stores to it.</param>
+    /// <param name="host">Its host address, valid until the processor is told to forget it.</param>
+    /// <param name="writable">Whether stores may go there too.</param>
+    /// <returns>False when <see cref="MakePresent(int, bool)"/> has to be called first.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool TryGet(int page, bool forWriting, out byte* host, out bool writable)
+    {
+        var entry = Read(page);
+        host = null;
+        writable = false;
+        if (!entry.IsUnmarked)
+        {
+            return false;
+        }
+
+        switch (entry.State)
+        {
+            case PageState.Private:
+                host = Home(page);
+                writable = true;
+                return true;
+
+            // Not for stores yet, so that the first one is seen.
+            case PageState.Untouched when !forWriting:
+                host = Home(page);
+                return true;
+
+            case PageState.Shared when !forWriting:
+                host = _frames.Address(entry.Index);
+                return true;
+
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>Brings a page to where it can be used. May wait, for the disk or for room; outside the guest.</summary>
+    /// <returns>False when the machine is being powered off and the page cannot be had.</returns>
+    internal bool MakePresent(int page, bool forWriting) => MakePresent(page, forWriting, isProcessor: true);
+
+    /// <summary>Makes a page present in its home, and keeps it there until <see cref="Unpin"/>.</summary>
+    /// <returns>False when it cannot be had (see <see cref="MakePresent(int, bool)"/>), or has been pinned millions of times.</returns>
+    internal bool Pin(int page, bool forWriting)
+    {
+        var spin = default(SpinWait);
+        while (true)
+        {
+            var entry = Read(page);
+            switch (entry.State)
+            {
+                case PageState.Private or PageState.Untouched:
+                    if (!entry.CanPin)
+                    {
+                        return false;
+                    }
+
+                    bool taken = entry.State == PageState.Untouched && forWriting;
+                    if (Replace(page, entry, (taken ? entry.In(PageState.Private) : entry).Touched().Pinned()))
+                    {
+                        Moved(taken ? PageState.Untouched : entry.State, taken ? PageState.Private : entry.State);
+                        return true;
+                    }
+
+                    break;
+
+                case PageState.Moving:
+                    spin.SpinOnce();
+                    break;
+
+                default:
+                    // A shared page leaves its frame even for reading: the frame is not the device's to hold.
+                    if (!MakePresent(page, forWriting: true, isProcessor: false))
+                    {
+                        return false;
+                    }
+
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Takes a pin back.</summary>
+    internal void Unpin(int page) => RemovePin(page);
+
+    private bool MakePresent(int page, bool forWriting, bool isProcessor)
+    {
+        var spin = default(SpinWait);
+        while (true)
+        {
+            var entry = Read(page);
+            bool takesMemory = entry.State switch
+            {
+                PageState.Private => false,
+                PageState.Untouched or PageState.Shared => forWriting,
+                _ => true,
+            };
+            if (!takesMemory)
+            {
+                if (entry.IsUnmarked || Replace(page, entry, entry.Touched()))
+                {
+                    return true;
+                }
+            }
+            else if (entry.State == PageState.Moving)
+            {
+                spin.SpinOnce();
+            }
+            else if (isProcessor && MustGive && !_abandoned && !Give())
+            {
+                Wait();
+            }
+            else if (entry.State == PageState.Untouched)
+            {
+                if (Replace(page, entry, entry.In(PageState.Private).Touched()))
+                {
+                    Moved(PageState.Untouched, PageState.Private);
+                    return true;
+                }
+            }
+            else if (Replace(page, entry, entry.In(PageState.Moving)))
+            {
+                if (BringHome(page, entry, isProcessor))
+                {
+                    return true;
+                }
+
+                if (_abandoned)
+                {
+                    return false;
+                }
+
+                Wait();
+            }
+        }
+    }
+
+    // The page is Moving, and this thread's.
+    private bool BringHome(int page, PageEntry entry, bool isProcessor)
+    {
+        byte* home = Home(page);
+        switch (entry.State)
+        {
+            case PageState.Shared:
+                // Nobody may read the frame any more when the first store goes to the copy.
+                _translations.Forget(AddressOf(page));
+                PageContent.Copy(_frames.Address(entry.Index), home);
+                ReleaseFrame(entry.Index);
+                Interlocked.Increment(ref _copies);
+                break;
+
+            case PageState.Compressed:
+                Decompress(page, entry, home);
+                _cache.Free(entry.Index);
+                Interlocked.Increment(ref _decompressions);
+                break;
+
+            default:
+                var result = _swap!.Read(entry.Index, home);
+                if (result == SwapResult.Done)
+                {
+                    Interlocked.Increment(ref _swapIns);
+                }
+                else if (!_abandoned || !isProcessor)
+                {
+                    Write(page, entry);
+                    ReadFailed?.Invoke(DescribeFailure(result));
+                    return false;
+                }
+
+                // A processor that is going to be stopped before its next instruction gets whatever is there.
+                _swap.Free(entry.Index);
+                break;
+        }
+
+        Write(page, entry.In(PageState.Private).Touched());
+        Moved(entry.State, PageState.Private);
+        return true;
+    }
+
+    // Content that is not what was stored never reaches the guest: the machine ends.
+    private void Decompress(int page, PageEntry entry, byte* to)
+    {
+        if (!_cache.TryLoad(entry.Index, to))
+        {
+            Write(page, entry);
+            throw new MachineException($"A compressed page of guest memory (at {AddressOf(page):x}h) is damaged: the host's memory is faulty, or something overwrote it.");
+        }
+    }
+
+    private bool MustGive
+    {
+        get
+        {
+            long pages = PagesIn(PageState.Private);
+            return pages >= CeilingPages || (pages > EntitledPages && _meter.IsScarce);
+        }
+    }
+
+    // Whoever wants more than there is for it makes room itself.
+    private bool Give() => Reclaim(PagesGiven, ReclaimMethods.Share | ReclaimMethods.Compress | ReclaimMethods.Swap, urgent: true) > 0;
+
+    private void Wait()
+    {
+        long start = Environment.TickCount64;
+        Blocked?.Invoke(SwapFailure);
+        Thread.Sleep(RetryMilliseconds);
+        Interlocked.Add(ref _blockedMilliseconds, Environment.TickCount64 - start);
+    }
+}

@@ -1,0 +1,273 @@
+using Hypervisor.Engine.Devices.Virtio;
+using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory.Policy;
+using Hypervisor.Engine.Memory.Stores;
+
+namespace Hypervisor.Engine.Memory;
+
+/// <summary>A running machine's memory as the host manages it: its pages, its balloon, and what was decided last.</summary>
+internal sealed class ManagedMemory : IDisposable
+{
+    private const int SampleSize = ActiveMemoryEstimator.SampleSize;
+
+    /// <summary>The state of not getting pages back, or not being able to give any, is told once in so long.</summary>
+    private const long ReportInterval = 60_000;
+
+    private readonly MemoryManager _manager;
+    private readonly GuestMemory _memory;
+    private readonly VirtioBalloon? _balloon;
+    private readonly Action<MachineEvent> _raise;
+    private readonly ActiveMemoryEstimator _estimator = new();
+    private readonly MachineMemoryHistory _history = new();
+    private double _scanDue;
+    private long _nextSample = long.MinValue;
+    private long _nextReadReport, _nextBlockReport, _nextSwapReport;
+    private string? _swapTrouble;
+
+    /// <summary>Takes charge of a machine's memory.</summary>
+    public ManagedMemory(MemoryManager manager, in ManagedMemoryOptions options, int number, MemoryMeter meter, SharedFrames frames)
+    {
+        (_manager, Id, Name, _memory, _balloon, _raise, Plan) =
+            (manager, options.Id, options.Name, options.Memory, options.Balloon, options.Raise, options.Plan);
+        OverheadBytes = options.OverheadBytes;
+        if (options.Partition is IPagedPartition partition)
+        {
+            long bytes = (long)options.Memory.TotalBytes;
+            SwapFile? swap = options.SwapPath is { } path ? SwapFile.Create(path, (int)(bytes / (long)GuestMemory.PageSize)) : null;
+            Pages = new GuestPages(options.Memory, partition, number, meter, frames, new CompressionCache(bytes / 10), swap)
+            {
+                ReadFailed = OnReadFailed,
+                Blocked = OnBlocked,
+            };
+        }
+    }
+
+    /// <summary>The machine.</summary>
+    public Guid Id { get; }
+
+    /// <summary>Its name.</summary>
+    public string Name { get; }
+
+    /// <summary>Its pages; null on a backend that does not let go of them.</summary>
+    public GuestPages? Pages { get; }
+
+    /// <summary>What the inventory says about its memory now.</summary>
+    public MachineMemoryPlan Plan { get; private set; }
+
+    /// <summary>Host memory beside guest memory, bytes: an estimate made when it was assembled.</summary>
+    public long OverheadBytes { get; }
+
+    /// <summary>What was decided last.</summary>
+    public MachineMemoryDecision Decision { get; private set; }
+
+    /// <summary>Host memory that guest memory takes.</summary>
+    public long ConsumedBytes => Pages?.Statistics.ConsumedBytes ?? Math.Max(0, Plan.MemoryBytes - BalloonBytes);
+
+    private long BalloonBytes => _balloon is null ? 0 : _balloon.ActualPages * (long)GuestMemory.PageSize;
+
+    /// <summary>Takes what the inventory says of it now.</summary>
+    public void Follow(MemoryConfiguration configuration)
+    {
+        if (configuration.Machines.TryGetValue(Id, out var plan))
+        {
+            Plan = plan;
+        }
+
+        if (Pages is not null)
+        {
+            Pages.SharingDomain = Plan.SharingDomain;
+        }
+    }
+
+    /// <summary>The policy's view of it.</summary>
+    public MachineMemoryInput Input()
+    {
+        var statistics = Pages?.Statistics;
+        return new MachineMemoryInput
+        {
+            Plan = Plan,
+            History = _history,
+            OverheadBytes = OverheadBytes,
+            ConsumedBytes = ConsumedBytes,
+            ActiveBytes = _estimator.ActiveBytes(Plan.MemoryBytes),
+            HasBalloon = _balloon is { IsDriverRunning: true },
+            BalloonBytes = BalloonBytes,
+            CompressedBytes = (statistics?.Compressed ?? 0) * (long)GuestMemory.PageSize,
+            CompressionCacheBytes = statistics?.CompressedBytes ?? 0,
+            SwappedBytes = (statistics?.Swapped ?? 0) * (long)GuestMemory.PageSize,
+            EvictionRoomBytes = Pages is null ? 0 : _swapTrouble is null && Pages.HasSwap ? Plan.MemoryBytes : Pages.CompressionRoomBytes,
+        };
+    }
+
+    /// <summary>Counts the pages of the sample that were used, and begins another when it is time.</summary>
+    public void Sample(int periodSeconds, long now)
+    {
+        if (Pages is null || periodSeconds <= 0)
+        {
+            return;
+        }
+
+        if (now >= _nextSample)
+        {
+            var (touched, sampled) = Pages.NextSample(SampleSize);
+            _estimator.EndPeriod(touched, sampled);
+            _nextSample = now + (periodSeconds * MemoryManager.Second);
+        }
+        else
+        {
+            var (touched, sampled) = Pages.PeekSample();
+            _estimator.Update(touched, sampled);
+        }
+    }
+
+    /// <summary>Does what was decided.</summary>
+    /// <param name="decision">The decision.</param>
+    /// <param name="state">The host's state.</param>
+    /// <param name="passed">Time since the decision before, ns.</param>
+    public void Apply(in MachineMemoryDecision decision, HostMemoryState state, long passed)
+    {
+        Decision = decision;
+        if (_balloon is not null)
+        {
+            uint target = (uint)(decision.BalloonTargetBytes / (long)GuestMemory.PageSize);
+            if (_balloon.TargetPages != target)
+            {
+                _balloon.TargetPages = target;
+            }
+        }
+
+        if (Pages is not { } pages)
+        {
+            return;
+        }
+
+        pages.EntitledPages = decision.EntitlementBytes / (long)GuestMemory.PageSize;
+        pages.CeilingPages = decision.CeilingBytes == MachineMemoryPlan.Unlimited ? long.MaxValue : decision.CeilingBytes / (long)GuestMemory.PageSize;
+        Evict(pages, decision, state);
+        Scan(pages, decision, passed);
+        if (decision.RestoreBytes > 0)
+        {
+            pages.Restore((int)(decision.RestoreBytes / (long)GuestMemory.PageSize));
+        }
+    }
+
+    /// <summary>Counters now.</summary>
+    public MachineMemoryStatistics Statistics()
+    {
+        var decision = Decision;
+        return new MachineMemoryStatistics
+        {
+            Id = Id,
+            Name = Name,
+            MemoryBytes = Plan.MemoryBytes,
+            OverheadBytes = OverheadBytes,
+            ConsumedBytes = ConsumedBytes,
+            ActiveBytes = _estimator.ActiveBytes(Plan.MemoryBytes),
+            ActiveFraction = _estimator.Fraction,
+            EntitlementBytes = decision.EntitlementBytes,
+            HasBalloon = _balloon is { IsDriverRunning: true },
+            BalloonBytes = BalloonBytes,
+            BalloonTargetBytes = decision.BalloonTargetBytes,
+            BalloonMaxBytes = Plan.BalloonMaxBytes,
+            IsBalloonFailing = decision.IsBalloonFailing,
+            SwapTargetBytes = decision.SwapTargetBytes,
+            Pages = Pages?.Statistics,
+            Guest = _balloon?.Statistics,
+        };
+    }
+
+    /// <summary>See <see cref="GuestPages.IsAbandoned"/>.</summary>
+    public void Abandon(bool abandoned)
+    {
+        if (Pages is not null)
+        {
+            Pages.IsAbandoned = abandoned;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Abandon(true);
+        _manager.Remove(this);
+        Pages?.Dispose();
+    }
+
+    private void Evict(GuestPages pages, in MachineMemoryDecision decision, HostMemoryState state)
+    {
+        int wanted = (int)(decision.EvictBytes / (long)GuestMemory.PageSize);
+        if (wanted > 0)
+        {
+            const ReclaimMethods All = ReclaimMethods.Share | ReclaimMethods.Compress | ReclaimMethods.Swap;
+            int taken = pages.Reclaim(wanted, All, urgent: false);
+            if (taken < wanted && pages.SwapFailure is null)
+            {
+                pages.Reclaim(wanted - taken, All, urgent: true);
+            }
+
+            TellSwapTrouble(pages.SwapFailure);
+        }
+        else if (_swapTrouble is not null && pages.TestSwap() is var failure)
+        {
+            TellSwapTrouble(failure);
+        }
+
+        if (state >= HostMemoryState.Soft || wanted > 0)
+        {
+            // So that the next pages to be taken are idle ones.
+            pages.Watch(Math.Max(wanted, pages.Count / 64));
+        }
+    }
+
+    private void Scan(GuestPages pages, in MachineMemoryDecision decision, long passed)
+    {
+        _scanDue = Math.Min(_scanDue + (decision.ShareScanPagesPerSecond * ((double)passed / MemoryManager.Second)), pages.Count);
+        int due = (int)_scanDue;
+        if (due > 0)
+        {
+            _scanDue -= due;
+            pages.Share(due);
+        }
+    }
+
+    private void TellSwapTrouble(string? trouble)
+    {
+        if (trouble is not null && Elapsed(ref _nextSwapReport))
+        {
+            Raise(MachineEventSeverity.Warning, $"Memory could not be swapped out: {trouble} What is not swapped stays in memory; the machine waits if there is none left.");
+        }
+        else if (trouble is null && _swapTrouble is not null)
+        {
+            _nextSwapReport = 0;
+            Raise(MachineEventSeverity.Info, "Memory can be swapped out again.");
+        }
+
+        _swapTrouble = trouble;
+    }
+
+    private void OnReadFailed(string reason)
+    {
+        if (Elapsed(ref _nextReadReport))
+        {
+            Raise(MachineEventSeverity.Error, $"A page cannot be read back from the swap file: {reason} The machine waits and tries again; power it off if that is not going to work.");
+        }
+    }
+
+    private void OnBlocked(string? reason)
+    {
+        _manager.DecideSoon();
+        if (Elapsed(ref _nextBlockReport))
+        {
+            Raise(MachineEventSeverity.Warning,
+                $"The machine waits for memory: the host has none left, and none of the machine's own can be taken{(reason is null ? "" : $" ({reason})")}. Power off another machine, raise the host's memory budget, or make room for swap files.");
+        }
+    }
+
+    private void Raise(MachineEventSeverity severity, string message) => _raise(new MachineEvent(severity, message));
+
+    private static bool Elapsed(ref long next)
+    {
+        long now = Environment.TickCount64, due = Interlocked.Read(ref next);
+        return now >= due && Interlocked.CompareExchange(ref next, now + ReportInterval, due) == due;
+    }
+}

@@ -1,0 +1,223 @@
+using System.Diagnostics;
+using Hypervisor.Engine.Memory.Policy;
+using Hypervisor.Engine.Memory.Stores;
+
+namespace Hypervisor.Engine.Memory;
+
+/// <summary>
+/// Divides a budget of host memory among the machines of this process: looks at what they take and use, asks the policy, and has
+/// balloons filled, equal pages shared, and pages compressed and swapped. A thread of its own, while there are machines. Thread-safe.
+/// </summary>
+internal sealed class MemoryManager : IDisposable
+{
+    /// <summary>A second, ns.</summary>
+    public const long Second = 1_000_000_000;
+
+    private const long NoBudget = 1L << 50;
+
+    private const long PageSize = (long)GuestMemory.PageSize;
+
+    private readonly Lock _lock = new();
+    private readonly Lock _deciding = new();
+    private readonly MemoryPolicy _policy;
+    private readonly SharedFrames _frames = new();
+    private readonly MemoryMeter _meter = new();
+    private readonly AutoResetEvent _wake = new(false);
+    private readonly Func<long> _clock;
+    private readonly bool _isDriven;
+    private readonly MemoryConfigurationSource _source;
+    private readonly List<ManagedMemory> _machines = [];
+    private ManagedMemory[] _deciders = [];
+    private MachineMemoryInput[] _inputs = [];
+    private MachineMemoryDecision[] _decisions = [];
+    private HostMemoryDecision _decision;
+    private Thread? _thread;
+    private long _last = long.MinValue;
+    private int _nextNumber;
+    private bool _ended;
+
+    /// <summary>A manager without machines.</summary>
+    /// <param name="source">What the inventory says.</param>
+    /// <param name="options">Constants of the policy.</param>
+    /// <param name="clock">Time, ns; given by tests, which then call <see cref="Decide()"/> themselves.</param>
+    public MemoryManager(MemoryConfigurationSource source, MemoryPolicyOptions? options = null, Func<long>? clock = null)
+    {
+        (_source, _policy) = (source, new MemoryPolicy(options));
+        _isDriven = clock is not null;
+        _clock = clock ?? (static () => (long)(Stopwatch.GetTimestamp() * ((double)Second / Stopwatch.Frequency)));
+        _meter.Look = DecideSoon;
+        source.Changed += DecideSoon;
+    }
+
+    /// <summary>Where the swap file of a machine is to be; null for none. Set by the host, which knows its folder.</summary>
+    public Func<Guid, string?> SwapPathOf { get; set; } = static _ => null;
+
+    /// <summary>Told of changes of the host's state: the one before, the one now, bytes free.</summary>
+    public Action<HostMemoryState, HostMemoryState, long>? StateChanged { get; set; }
+
+    /// <summary>What the inventory says now.</summary>
+    public MemoryConfiguration Configuration => _source.Current;
+
+    /// <summary>Takes a machine in, assembled and not running yet.</summary>
+    public ManagedMemory Add(in ManagedMemoryOptions options)
+    {
+        var machine = new ManagedMemory(this, options, Interlocked.Increment(ref _nextNumber), _meter, _frames);
+        lock (_lock)
+        {
+            _machines.Add(machine);
+            if (_thread is null && !_isDriven && !_ended)
+            {
+                _thread = new Thread(Run) { IsBackground = true, Name = "memory manager" };
+                _thread.Start();
+            }
+        }
+
+        DecideSoon();
+        return machine;
+    }
+
+    /// <summary>Has the thread decide now. From any thread; does not wait.</summary>
+    public void DecideSoon() => _wake.Set();
+
+    /// <summary>Decides once and does what was decided.</summary>
+    /// <returns>When to decide next, ns from now.</returns>
+    public long Decide()
+    {
+        lock (_deciding)
+        {
+            lock (_lock)
+            {
+                _deciders = [.. _machines];
+            }
+
+            return _deciders.Length == 0 ? Second : Decide(_source.Current);
+        }
+    }
+
+    /// <summary>Counters now.</summary>
+    public HostMemoryStatistics Statistics()
+    {
+        ManagedMemory[] machines;
+        lock (_lock)
+        {
+            machines = [.. _machines];
+        }
+
+        var frames = _frames.Statistics;
+        var statistics = machines.Select(static machine => machine.Statistics()).ToArray();
+        long consumed = statistics.Sum(static machine => machine.ConsumedBytes), overhead = statistics.Sum(static machine => machine.OverheadBytes);
+        return new HostMemoryStatistics
+        {
+            BudgetBytes = BudgetOf(_source.Current),
+            UsedBytes = consumed + overhead + (frames.Frames * PageSize),
+            ConsumedBytes = consumed,
+            SharedFrameBytes = frames.Frames * PageSize,
+            OverheadBytes = overhead,
+            MinFreeBytes = FreeMemoryThresholds.MinFree(BudgetOf(_source.Current)),
+            State = _decision.State,
+            SharedPages = frames.References + frames.ZeroReferences,
+            SharedFrames = frames.Frames,
+            ZeroPages = frames.ZeroReferences,
+            Machines = statistics,
+        };
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _source.Changed -= DecideSoon;
+        Thread? thread;
+        lock (_lock)
+        {
+            _ended = true;
+            thread = _thread;
+        }
+
+        _wake.Set();
+        thread?.Join();
+        lock (_lock)
+        {
+            // A machine that could not be stopped keeps its pages, and those of the others it shares them with.
+            if (_machines.Count == 0)
+            {
+                _frames.Dispose();
+            }
+        }
+    }
+
+    internal void Remove(ManagedMemory machine)
+    {
+        // Whoever decides just now is done with the machine afterwards.
+        lock (_deciding)
+        {
+            lock (_lock)
+            {
+                _machines.Remove(machine);
+            }
+        }
+
+        DecideSoon();
+    }
+
+    private long Decide(MemoryConfiguration configuration)
+    {
+        long now = _clock(), passed = _last == long.MinValue ? Second : Math.Clamp(now - _last, 0, Second);
+        _last = now;
+        int count = _deciders.Length;
+        if (_inputs.Length < count)
+        {
+            (_inputs, _decisions) = (new MachineMemoryInput[count], new MachineMemoryDecision[count]);
+        }
+
+        var frames = _frames.Statistics;
+        long used = frames.Frames * PageSize, privatePages = _meter.Used;
+        for (int i = 0; i < count; i++)
+        {
+            _deciders[i].Follow(configuration);
+            _deciders[i].Sample(configuration.Settings.SamplePeriodSeconds, now);
+            _inputs[i] = _deciders[i].Input();
+            used += _inputs[i].ConsumedBytes + _inputs[i].OverheadBytes;
+        }
+
+        var host = new HostMemoryInput { BudgetBytes = BudgetOf(configuration), UsedBytes = used, ProcessorMHz = configuration.ProcessorMHz, Settings = configuration.Settings };
+        var before = _decision.State;
+        _decision = _policy.Decide(host, configuration.Pools, _inputs.AsSpan(0, count), _decisions, now);
+
+        // What is not private pages stays as it is until the next decision, as far as the meter is concerned.
+        _meter.ScarceFrom = privatePages + ((_decision.FreeBytes - _decision.BlockBelowFreeBytes) / PageSize);
+        _meter.LookFrom = privatePages + Math.Max(1, _decision.FreeBytes / 8 / PageSize);
+        if (before != _decision.State)
+        {
+            StateChanged?.Invoke(before, _decision.State, _decision.FreeBytes);
+        }
+
+        for (int i = 0; i < count; i++)
+        {
+            _deciders[i].Apply(_decisions[i], _decision.State, passed);
+        }
+
+        return _decision.NextAfter;
+    }
+
+    // Before the inventory has said anything there is as much as one likes.
+    private static long BudgetOf(MemoryConfiguration configuration) => Math.Min(configuration.BudgetBytes, NoBudget);
+
+    private void Run()
+    {
+        long wait = 0;
+        while (true)
+        {
+            _wake.WaitOne(TimeSpan.FromTicks(wait / 100));
+            lock (_lock)
+            {
+                if (_ended || _machines.Count == 0)
+                {
+                    _thread = null;
+                    return;
+                }
+            }
+
+            wait = Decide();
+        }
+    }
+}
