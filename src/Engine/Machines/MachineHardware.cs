@@ -61,6 +61,7 @@ internal sealed partial class MachineHardware : IDisposable
             }
 
             Memory.Written = Partition.NotifyHostWrite;
+            _managed = memory is null ? null : Own(Manage(memory, configuration, events));
 
             _interrupts = new InterruptRouter(Partition);
             _interrupts.Map(_bus);
@@ -89,7 +90,7 @@ internal sealed partial class MachineHardware : IDisposable
             Attach(new VirtioEntropy(Memory, Clock), EntropySlot, events, control);
             var balloon = new VirtioBalloon(Memory, Clock, GuestStatisticsInterval);
             Attach(balloon, BalloonSlot, events, control);
-            _managed = memory is null ? null : Own(Manage(memory, configuration, balloon, events));
+            _managed?.Balloon = balloon;
 
             if (!Boot.IsDirect)
             {
@@ -218,7 +219,7 @@ internal sealed partial class MachineHardware : IDisposable
         }
     }
 
-    private ManagedMemory Manage(MemoryManager manager, VirtualMachineConfiguration configuration, VirtioBalloon balloon, Action<MachineEvent> events)
+    private ManagedMemory Manage(MemoryManager manager, VirtualMachineConfiguration configuration, Action<MachineEvent> events)
     {
         try
         {
@@ -228,7 +229,6 @@ internal sealed partial class MachineHardware : IDisposable
                 Name = configuration.Name,
                 Memory = Memory,
                 Partition = Partition,
-                Balloon = balloon,
                 Plan = MachineMemory.PlanOf(configuration, manager.Configuration),
                 SwapPath = manager.SwapPathOf(configuration.Id),
                 OverheadBytes = (long)MachineMemory.OverheadOf(configuration) << 20,

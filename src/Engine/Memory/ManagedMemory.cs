@@ -14,8 +14,7 @@ internal sealed class ManagedMemory : IDisposable
     private const long ReportInterval = 60_000;
 
     private readonly MemoryManager _manager;
-    private readonly GuestMemory _memory;
-    private readonly VirtioBalloon? _balloon;
+    private volatile VirtioBalloon? _balloon;
     private readonly Action<MachineEvent> _raise;
     private readonly ActiveMemoryEstimator _estimator = new();
     private readonly MachineMemoryHistory _history = new();
@@ -27,8 +26,7 @@ internal sealed class ManagedMemory : IDisposable
     /// <summary>Takes charge of a machine's memory.</summary>
     public ManagedMemory(MemoryManager manager, in ManagedMemoryOptions options, int number, MemoryMeter meter, SharedFrames frames)
     {
-        (_manager, Id, Name, _memory, _balloon, _raise, Plan) =
-            (manager, options.Id, options.Name, options.Memory, options.Balloon, options.Raise, options.Plan);
+        (_manager, Id, Name, _raise, Plan) = (manager, options.Id, options.Name, options.Raise, options.Plan);
         OverheadBytes = options.OverheadBytes;
         if (options.Partition is IPagedPartition partition)
         {
@@ -50,6 +48,12 @@ internal sealed class ManagedMemory : IDisposable
 
     /// <summary>Its pages; null on a backend that does not let go of them.</summary>
     public GuestPages? Pages { get; }
+
+    /// <summary>Its balloon, once it has one.</summary>
+    public VirtioBalloon? Balloon
+    {
+        set => _balloon = value;
+    }
 
     /// <summary>What the inventory says about its memory now.</summary>
     public MachineMemoryPlan Plan { get; private set; }

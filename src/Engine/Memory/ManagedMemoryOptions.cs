@@ -1,4 +1,3 @@
-using Hypervisor.Engine.Devices.Virtio;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Partitions;
@@ -19,9 +18,6 @@ internal readonly record struct ManagedMemoryOptions
 
     /// <summary>Its processors.</summary>
     public required IPartition Partition { get; init; }
-
-    /// <summary>Its balloon; null for a machine without.</summary>
-    public required VirtioBalloon? Balloon { get; init; }
 
     /// <summary>What the inventory says about its memory.</summary>
     public required MachineMemoryPlan Plan { get; init; }

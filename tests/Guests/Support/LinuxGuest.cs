@@ -22,7 +22,7 @@ internal sealed class LinuxGuest : IDisposable
     public string Output => _guest.Output;
 
     /// <summary>Starts a machine of 256 MB and one processor, unless configured otherwise, on the backend that <c>Auto</c> takes.</summary>
-    public static LinuxGuest Start(Func<VirtualMachineConfiguration, VirtualMachineConfiguration>? configure = null)
+    public static LinuxGuest Start(Func<VirtualMachineConfiguration, VirtualMachineConfiguration>? configure = null, MachineFactory? factory = null)
     {
         var guest = new TestGuest(BackendKind.Auto, kernel: null, configuration =>
         {
@@ -34,7 +34,7 @@ internal sealed class LinuxGuest : IDisposable
                 KernelCommandLine = "console=ttyS0",
             };
             return configure?.Invoke(configuration) ?? configuration;
-        });
+        }, factory);
         guest.Start();
         return new LinuxGuest(guest);
     }

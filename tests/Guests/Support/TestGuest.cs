@@ -14,7 +14,7 @@ internal sealed class TestGuest : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("guest").FullName;
     private readonly List<MachineEvent> _events = [];
 
-    public TestGuest(BackendKind backend, byte[]? kernel, Func<VirtualMachineConfiguration, VirtualMachineConfiguration>? configure = null)
+    public TestGuest(BackendKind backend, byte[]? kernel, Func<VirtualMachineConfiguration, VirtualMachineConfiguration>? configure = null, MachineFactory? factory = null)
     {
         string? path = null;
         if (kernel is not null)
@@ -35,7 +35,7 @@ internal sealed class TestGuest : IDisposable
         };
         try
         {
-            Machine = new MachineFactory().Create(configure?.Invoke(configuration) ?? configuration);
+            Machine = (factory ?? new MachineFactory()).Create(configure?.Invoke(configuration) ?? configuration);
         }
         catch
         {
