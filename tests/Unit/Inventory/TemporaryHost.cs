@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Partitions;
+using Hypervisor.Tests.Unit.Support;
 
 namespace Hypervisor.Tests.Unit.Inventory;
 
@@ -20,6 +21,9 @@ public sealed class TemporaryHost : IDisposable
 
     public string Folder { get; }
 
+    /// <summary>Time of the statistics; stands still unless a test advances it.</summary>
+    internal ManualTimeProvider Clock { get; } = new();
+
     public FakeMachineFactory Factory { get; }
 
     public HypervisorHost Host { get; }
@@ -33,6 +37,7 @@ public sealed class TemporaryHost : IDisposable
             CreateMachineFactory = () => factory,
             FindBackends = static () => [new BackendFinding(BackendKind.Software, true, true, "a test")],
             PhysicalMemoryMB = PhysicalMemoryMB,
+            Time = Clock,
         });
         _hosts.Add(host);
         return host;

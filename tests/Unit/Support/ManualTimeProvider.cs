@@ -6,8 +6,39 @@ internal sealed class ManualTimeProvider : TimeProvider
     private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
     private TimeSpan _now = TimeSpan.FromDays(1);
+    private TimeSpan _clockShift;
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    /// <summary>A timer is set.</summary>
+    public bool HasTimer
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _timers.Exists(static timer => timer.Due != TimeSpan.MaxValue);
+            }
+        }
+    }
+
+    /// <summary>The clock on the wall: it begins at midnight on 2 January 2026, UTC.</summary>
+    public override DateTimeOffset GetUtcNow()
+    {
+        lock (_lock)
+        {
+            return new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero) + _now + _clockShift;
+        }
+    }
+
+    /// <summary>Sets the clock on the wall forward or back; no time passes.</summary>
+    public void ShiftClock(TimeSpan by)
+    {
+        lock (_lock)
+        {
+            _clockShift += by;
+        }
+    }
 
     public override long GetTimestamp()
     {
