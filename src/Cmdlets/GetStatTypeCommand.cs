@@ -18,6 +18,8 @@ namespace Hypervisor.Cmdlets;
 [OutputType(typeof(string))]
 public sealed class GetStatTypeCommand : HypervisorCmdlet
 {
+    private readonly SortedSet<string> _found = new(StringComparer.Ordinal);
+
     /// <summary>Names, with wildcards; all when not given.</summary>
     [Parameter(Position = 0)]
     [ValidateNotNullOrEmpty]
@@ -61,7 +63,12 @@ public sealed class GetStatTypeCommand : HypervisorCmdlet
             Start = IsBound(nameof(Start)) ? Start : null,
             Finish = IsBound(nameof(Finish)) ? Finish : null,
         })));
-        foreach (string name in names.Distinct().Order(StringComparer.Ordinal))
+        _found.UnionWith(names);
+    }
+
+    private protected override void End()
+    {
+        foreach (string name in _found)
         {
             Emit(name);
         }
