@@ -48,9 +48,10 @@ public sealed unsafe partial class X86Processor : IDisposable
         _fetches = (FetchEntry*)(_jumps + JumpEntries);
         _fetchMarker = (DecodedInstruction*)(_fetches + FetchEntries);
         _cacheLimit = options.CodeCacheBytes;
-        _blocks = new BlockCache(options.CodeCacheBytes / 4 * 3);
+        int codeBytes = options.CodeCacheBytes / 4, regions = BlockTranslator.Regions(codeBytes);
+        _blocks = new BlockCache(codeBytes * 3, regions);
         _translationThreshold = Math.Max(1, options.TranslationThreshold);
-        _translator = options.Translate && TranslationSupport.IsAvailable ? new BlockTranslator(_native, options.CodeCacheBytes / 4) : null;
+        _translator = options.Translate && TranslationSupport.IsAvailable ? new BlockTranslator(_native, codeBytes, regions) : null;
         for (int set = 0; set < TranslationBuffer.Sets; set++)
         {
             TranslationBuffer.Clear(SetOf(set));

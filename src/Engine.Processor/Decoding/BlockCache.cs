@@ -5,8 +5,9 @@ using Hypervisor.Engine.Processor.Translation;
 namespace Hypervisor.Engine.Processor;
 
 /// <summary>
-/// The decoded blocks of one processor, found by physical address and mode. Bounded: when the arena is full everything is
-/// forgotten. Used only on the processor's thread.
+/// The decoded blocks of one processor, found by physical address and mode. Bounded: the arena consists of regions that are filled one
+/// after another; when all are full, the oldest one's blocks are forgotten, with those of the same pages elsewhere, because only
+/// blocks of a page refer to each other. Used only on the processor's thread.
 /// </summary>
 internal sealed unsafe class BlockCache : IDisposable
 {
@@ -18,21 +19,28 @@ internal sealed unsafe class BlockCache : IDisposable
     private readonly Block** _keys;
     private readonly Block** _pages;
     private readonly Block** _secondPages;
-    private nuint _used;
+    private readonly nuint _regionBytes;
+    private readonly nuint[] _usedOf;
+    private readonly HashSet<ulong> _evictedPages = [];
+    private int _region;
+
+    // The region that is being filled: where the next block goes, and its end.
+    private byte* _next, _end;
 
     /// <summary>Makes an empty cache.</summary>
     /// <param name="bytes">Room for blocks and the records of their translations, a multiple of 4096.</param>
-    public BlockCache(int bytes)
+    /// <param name="regions">How many regions that is to be, at least 1.</param>
+    public BlockCache(int bytes, int regions)
     {
         _arena = AnonymousMemory.Allocate((nuint)bytes);
+        _regionBytes = ((nuint)bytes / (nuint)regions) & ~(nuint)63;
+        _usedOf = new nuint[regions];
+        BeginRegion(0);
         // SAFETY: one allocation split into three tables of pointers, zeroed by the operating system.
         _keys = (Block**)_index.Address;
         _pages = _keys + KeyBuckets;
         _secondPages = _pages + PageBuckets;
     }
-
-    /// <summary>Blocks decoded since the last <see cref="Clear"/>.</summary>
-    public int Count { get; private set; }
 
     /// <summary>Finds a block; null when it is not there.</summary>
     public Block* Find(ulong key)
@@ -60,28 +68,38 @@ internal sealed unsafe class BlockCache : IDisposable
         }
     }
 
-    /// <summary>Room for a block of up to so many instructions; null when the arena is full.</summary>
+    /// <summary>Room for a block of up to so many instructions; null when the region is full.</summary>
     public Block* Reserve(int instructions)
     {
         nuint bytes = (nuint)(sizeof(Block) + (instructions * sizeof(DecodedInstruction)));
-        return _used + bytes <= _arena.Length ? (Block*)((byte*)_arena.Address + _used) : null;
+        return (nuint)(_end - _next) >= bytes ? (Block*)_next : null;
     }
 
     /// <summary>Bytes in use.</summary>
-    public long Used => (long)_used;
+    public long Used
+    {
+        get
+        {
+            long used = (long)Filled;
+            for (int region = 0; region < _usedOf.Length; region++)
+            {
+                used += region == _region ? 0 : (long)_usedOf[region];
+            }
 
-    /// <summary>Room for records that live as long as the blocks; null when the arena is full.</summary>
-    public byte* Reserve(int bytes, int alignment) =>
-        _used + (nuint)(bytes + alignment) <= _arena.Length ? (byte*)_arena.Address + ((_used + (nuint)alignment - 1) & ~(nuint)(alignment - 1)) : null;
+            return used;
+        }
+    }
+
+    /// <summary>Room for records that live no longer than the blocks that are in the cache now; null when the region is full.</summary>
+    public byte* ReserveRecords(int bytes) => _end - _next >= bytes ? _next : null;
 
     /// <summary>Keeps the first bytes of reserved room.</summary>
-    public void Keep(byte* at, int bytes) => _used = (nuint)(at + bytes - (byte*)_arena.Address + 63) & ~(nuint)63;
+    public void Keep(byte* at, int bytes) => _next = Align(at + bytes);
 
     /// <summary>Enters a block that was built in reserved room; its key, pages and count are set.</summary>
     public void Commit(Block* block)
     {
-        _used += (nuint)(sizeof(Block) + (block->Count * sizeof(DecodedInstruction)) + 63) & ~(nuint)63;
-        Count++;
+        _next = Align((byte*)block + sizeof(Block) + (block->Count * sizeof(DecodedInstruction)));
         Block** bucket = _keys + KeyBucket(block->Key);
         block->HashNext = *bucket;
         *bucket = block;
@@ -97,7 +115,7 @@ internal sealed unsafe class BlockCache : IDisposable
     }
 
     /// <summary>Drops the blocks that hold bytes of a page; each instruction's handler becomes <paramref name="stale"/>.</summary>
-    public bool DropPage(ulong page, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale, TargetTable[] targets)
+    public bool DropPage(ulong page, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale, BlockTranslator? translator)
     {
         bool any = false;
         for (Block** at = _pages + PageBucket(page); *at != null;)
@@ -106,7 +124,7 @@ internal sealed unsafe class BlockCache : IDisposable
             if (block->Page == page || block->Key == Block.Dropped)
             {
                 any = true;
-                Drop(block, stale, targets);
+                Drop(block, stale, translator);
                 *at = block->PageNext;
             }
             else
@@ -121,7 +139,7 @@ internal sealed unsafe class BlockCache : IDisposable
             if (block->SecondPage == page || block->Key == Block.Dropped)
             {
                 any = true;
-                Drop(block, stale, targets);
+                Drop(block, stale, translator);
                 *at = block->SecondPageNext;
             }
             else
@@ -137,8 +155,70 @@ internal sealed unsafe class BlockCache : IDisposable
     public void Clear()
     {
         new Span<nint>(_keys, KeyBuckets + PageBuckets + PageBuckets).Clear();
-        _used = 0;
-        Count = 0;
+        Array.Clear(_usedOf);
+        BeginRegion(0);
+    }
+
+    /// <summary>
+    /// Goes on with the oldest region, whose blocks are dropped first. Only where nothing refers to a block but other blocks: not while
+    /// one is executed.
+    /// </summary>
+    public void Advance(delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale)
+    {
+        _usedOf[_region] = Filled;
+        BeginRegion((_region + 1) % _usedOf.Length);
+        if (_usedOf[_region] == 0)
+        {
+            return;
+        }
+
+        byte* start = _next;
+        _usedOf[_region] = 0;
+        for (int n = 0; n < PageBuckets; n++)
+        {
+            for (Block* block = _pages[n]; block != null; block = block->PageNext)
+            {
+                if (block >= start && block < _end && block->Key != Block.Dropped)
+                {
+                    _evictedPages.Add(block->Page);
+                }
+            }
+        }
+
+        foreach (ulong page in _evictedPages)
+        {
+            DropPage(page, stale, translator: null);
+        }
+
+        _evictedPages.Clear();
+
+        // Blocks that were dropped wait in lists for the next visit: not where others are to be built.
+        for (int n = 0; n < PageBuckets; n++)
+        {
+            for (Block** at = _pages + n; *at != null;)
+            {
+                if ((*at)->Key == Block.Dropped)
+                {
+                    *at = (*at)->PageNext;
+                }
+                else
+                {
+                    at = &(*at)->PageNext;
+                }
+            }
+
+            for (Block** at = _secondPages + n; *at != null;)
+            {
+                if ((*at)->Key == Block.Dropped)
+                {
+                    *at = (*at)->SecondPageNext;
+                }
+                else
+                {
+                    at = &(*at)->SecondPageNext;
+                }
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -148,7 +228,18 @@ internal sealed unsafe class BlockCache : IDisposable
         _index.Dispose();
     }
 
-    private void Drop(Block* block, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale, TargetTable[] targets)
+    private nuint Filled => _regionBytes - (nuint)(_end - _next);
+
+    private void BeginRegion(int region)
+    {
+        _region = region;
+        _next = (byte*)_arena.Address + ((nuint)region * _regionBytes);
+        _end = _next + _regionBytes;
+    }
+
+    private static byte* Align(byte* at) => (byte*)(((nuint)at + 63) & ~(nuint)63);
+
+    private void Drop(Block* block, delegate*<X86Processor, DecodedInstruction*, DecodedInstruction*> stale, BlockTranslator? translator)
     {
         if (block->Key == Block.Dropped)
         {
@@ -162,12 +253,12 @@ internal sealed unsafe class BlockCache : IDisposable
         }
 
         *at = block->HashNext;
-        for (int set = 0; set < targets.Length; set++)
+        for (int set = 0; set < TranslationBuffer.Sets && translator is not null; set++)
         {
             TranslatedBlock* translation = *Block.Translation(block, set);
             if (translation != null)
             {
-                targets[set].RemoveCode((int)(block->Key & X86Processor.PageMask), translation->Entry);
+                translator.Retire(translation);
             }
         }
 

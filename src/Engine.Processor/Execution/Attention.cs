@@ -22,4 +22,6 @@ internal enum Attention
     FlushBlocks = 256,
     /// <summary>Host addresses of pages are to be forgotten, and somebody waits for it.</summary>
     Orders = 512,
+    /// <summary>The oldest part of the block cache is to be emptied.</summary>
+    EvictBlocks = 1024,
 }

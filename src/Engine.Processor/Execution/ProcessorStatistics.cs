@@ -54,8 +54,11 @@ public sealed record ProcessorStatistics
     /// <summary>Single pages taken out of the translation buffer.</summary>
     public required long PageInvalidations { get; init; }
 
-    /// <summary>Times all code was forgotten because the cache was full or the memory map changed.</summary>
+    /// <summary>Times all code was forgotten because the memory map changed, or too many pages of code were written at once.</summary>
     public required long CacheFlushes { get; init; }
+
+    /// <summary>Times the oldest part of the cache (an eighth, unless the cache is very small) was forgotten because it was full.</summary>
+    public required long CacheEvictions { get; init; }
 
     /// <summary>Bytes of host code in the cache now.</summary>
     public required long CodeBytes { get; init; }

@@ -149,9 +149,22 @@ public sealed unsafe partial class X86Processor
         _translator?.Clear();
     }
 
+    // The cache is full. Whole regions of it make room, so that this costs little for each block.
+    private void EvictBlocks()
+    {
+        _cacheEvictions++;
+        _blocks.Advance(&Stale);
+        _translator?.Advance();
+        ForgetJumps();
+        foreach (var targets in _targets)
+        {
+            targets.Clear();
+        }
+    }
+
     private void DropCodePage(ulong page)
     {
-        if (_blocks.DropPage(page, &Stale, _targets))
+        if (_blocks.DropPage(page, &Stale, _translator))
         {
             ForgetJumps();
         }
@@ -400,7 +413,7 @@ public sealed unsafe partial class X86Processor
         Block* block = _blocks.Reserve(MaximumInstructions + 2);
         if (block == null)
         {
-            FlushBlocks();
+            EvictBlocks();
             block = _blocks.Reserve(MaximumInstructions + 2);
         }
 

@@ -10,7 +10,7 @@ public sealed unsafe partial class X86Processor
 
     private readonly long[] _exitsByCode = new long[InstructionTable.CodeCount];
     private long _decodedBlocks, _translatedBlocks, _translationTicks, _entries, _links, _lookups, _accessMisses, _interpreterExits;
-    private long _exceptions, _interrupts, _translationFlushes, _pageInvalidations, _cacheFlushes;
+    private long _exceptions, _interrupts, _translationFlushes, _pageInvalidations, _cacheFlushes, _cacheEvictions;
 
     /// <summary>The counters now. Any thread; not a moment's consistent picture while the processor runs.</summary>
     public ProcessorStatistics GetStatistics() => new()
@@ -33,6 +33,7 @@ public sealed unsafe partial class X86Processor
         TranslationFlushes = _translationFlushes,
         PageInvalidations = _pageInvalidations,
         CacheFlushes = _cacheFlushes,
+        CacheEvictions = _cacheEvictions,
         CodeBytes = _translator?.CodeBytes ?? 0,
         RecordBytes = _blocks.Used,
         CacheLimit = _cacheLimit,

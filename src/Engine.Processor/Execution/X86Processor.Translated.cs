@@ -87,11 +87,11 @@ public sealed unsafe partial class X86Processor
 
     private TranslatedBlock* Translate(Block* block, int set)
     {
-        byte* records = _blocks.Reserve(BlockTranslator.RecordBytes(block), 16);
+        byte* records = _blocks.ReserveRecords(BlockTranslator.RecordBytes(block));
         if (records == null || !_translator!.HasRoom)
         {
-            // Full: all is forgotten before the next block.
-            SetAttention(Attention.FlushBlocks);
+            // Full: the oldest are forgotten before the next block.
+            SetAttention(Attention.EvictBlocks);
             return null;
         }
 
@@ -170,6 +170,11 @@ public sealed unsafe partial class X86Processor
                 {
                     return true;
                 }
+            }
+            else if (state->ExitKind == (int)TranslatedExit.Retired)
+            {
+                _targets[CurrentSet].Remove(state->Rip);
+                return true;
             }
             else
             {

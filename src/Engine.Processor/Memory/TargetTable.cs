@@ -1,8 +1,9 @@
 namespace Hypervisor.Engine.Processor;
 
 /// <summary>
-/// Where translated code goes on at an address that was not known when it was translated: for each translation set a table indexed
-/// by the low 16 bits of the target's linear address, of pairs of the negated linear address and the host's code address.
+/// Where translated code goes on at an address that was not known when it was translated: for each translation set a table of pairs of
+/// the negated linear address and the host's code address. The index is the low 16 bits of the target's linear address plus its page
+/// number: the starts of functions are alike in their low bits.
 /// </summary>
 internal sealed unsafe class TargetTable(byte* table)
 {
@@ -15,7 +16,7 @@ internal sealed unsafe class TargetTable(byte* table)
     private const int Entries = 1 << 16;
     private const int LoggedEntries = 1 << 12;
 
-    // An address of all ones has another index than 0: entry 0 must not match address 0, which an empty one would.
+    // An address of all ones has another index than 0 (FFFEh): entry 0 must not match address 0, which an empty one would.
     private const ulong EmptyFirst = 1;
 
     private readonly ushort[] _entered = new ushort[LoggedEntries];
@@ -26,7 +27,7 @@ internal sealed unsafe class TargetTable(byte* table)
     /// <summary>Makes an address known.</summary>
     public void Enter(ulong linear, byte* code)
     {
-        int entry = (int)(linear & (Entries - 1));
+        int entry = IndexOf(linear);
         Table[2 * entry] = 0 - linear;
         Table[(2 * entry) + 1] = (ulong)code;
         if (_count < LoggedEntries)
@@ -40,7 +41,7 @@ internal sealed unsafe class TargetTable(byte* table)
     /// <summary>The code at an address, or null.</summary>
     public byte* Find(ulong linear)
     {
-        int entry = (int)(linear & (Entries - 1));
+        int entry = IndexOf(linear);
         return Table[2 * entry] + linear == 0 ? (byte*)Table[(2 * entry) + 1] : null;
     }
 
@@ -81,17 +82,16 @@ internal sealed unsafe class TargetTable(byte* table)
         }
     }
 
-    /// <summary>Forgets code that goes away: its address within a page is known, the linear page is not.</summary>
-    public void RemoveCode(int pageOffset, byte* code)
+    /// <summary>Forgets an address.</summary>
+    public void Remove(ulong linear)
     {
-        for (int entry = pageOffset; entry < Entries; entry += (int)TranslationBuffer.PageBytes)
+        if (Find(linear) != null)
         {
-            if (Table[(2 * entry) + 1] == (ulong)code)
-            {
-                Remove(entry);
-            }
+            Remove(IndexOf(linear));
         }
     }
+
+    private static int IndexOf(ulong linear) => (int)((linear + (linear >> TranslationBuffer.PageBits)) & (Entries - 1));
 
     private void Remove(int entry)
     {

@@ -215,8 +215,10 @@ internal sealed unsafe partial class BlockTranslator
     {
         int table = _targets + (_set * TargetTable.TableBytes);
 
-        // Twice the low 16 bits, times 8: pairs of 16 bytes.
-        _code.ZeroExtendWord(HostRegister.Translation, HostRegister.Address);
+        // The low 16 bits of address and page number; twice that, times 8: pairs of 16 bytes.
+        _code.RotateRight(HostRegister.Translation, HostRegister.Address, TranslationBuffer.PageBits);
+        _code.Lea(HostRegister.Translation, HostRegister.Translation, HostRegister.Address, 0, 0, wide: false);
+        _code.ZeroExtendWord(HostRegister.Translation, HostRegister.Translation);
         _code.Lea(HostRegister.Translation, HostRegister.Translation, HostRegister.Translation, 0, 0, wide: false);
         _code.LoadTable(HostRegister.Count, table, HostRegister.Translation, 3);
         _code.Lea(HostRegister.Count, HostRegister.Count, HostRegister.Address, 0, 0);

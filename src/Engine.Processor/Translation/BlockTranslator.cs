@@ -16,6 +16,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 {
     // A block's code is at most this long: 32 instructions of at most about 200 bytes, and its end.
     private const int MaximumBlockBytes = 32 << 10;
+    private const int MostRegions = 8, LeastBlocks = 8;
     private const int MaximumLinks = 8;
     private const int MaximumInstructions = 40;
 
@@ -26,7 +27,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly ExecutableMemory _memory;
     private readonly nint _toExecutable;
     private readonly byte* _first;
-    private readonly byte* _end;
+    private readonly long _regionBytes;
+    private readonly long[] _usedOf;
     private readonly HostAssembler _code = new();
     private readonly Encoder _encoder;
     private readonly FetchBuffer _bytes = new();
@@ -36,7 +38,10 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly int _buffers;
     private readonly ulong* _sets;
     private readonly int _targets;
-    private byte* _next;
+    private int _region;
+
+    // The region that is being filled, as the block cache's of the same number is.
+    private byte* _start, _next, _end;
 
     // The block at hand.
     private TranslatedBlock* _block;
@@ -55,8 +60,9 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// <summary>Makes a translator with its code memory.</summary>
     /// <param name="memory">The processor's native memory, which the code refers to.</param>
     /// <param name="codeBytes">Bytes of code memory.</param>
+    /// <param name="regions">How many regions that is to be; see <see cref="Regions"/>.</param>
     /// <exception cref="IOException">The host forbids generated code.</exception>
-    public BlockTranslator(ProcessorMemory memory, int codeBytes)
+    public BlockTranslator(ProcessorMemory memory, int codeBytes, int regions)
     {
         _memory = ExecutableMemory.Allocate((nuint)codeBytes);
         _toExecutable = _memory.Executable - _memory.Writable;
@@ -67,14 +73,31 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _targets = (int)(memory.TargetTables - (byte*)memory.State);
         _code.Start((byte*)_memory.Writable);
         _stubs = new TranslationStubs(_code, _toExecutable, HostFeatures.HasAvx);
-        _first = _next = Align(_code.Position);
-        _end = (byte*)_memory.Writable + codeBytes;
+        _first = Align(_code.Position);
+        _regionBytes = (((byte*)_memory.Writable + codeBytes - _first) / regions) & ~15L;
+        _usedOf = new long[regions];
+        BeginRegion(0);
     }
+
+    /// <summary>Into how many regions a cache is divided sensibly: each must hold many blocks.</summary>
+    public static int Regions(int codeBytes) => Math.Clamp(codeBytes / (LeastBlocks * MaximumBlockBytes), 1, MostRegions);
 
     public TranslationStubs Stubs => _stubs;
 
-    /// <summary>Bytes of code emitted since the last <see cref="Clear"/>.</summary>
-    public long CodeBytes => _next - _first;
+    /// <summary>Bytes of code in the cache, that of retired blocks included.</summary>
+    public long CodeBytes
+    {
+        get
+        {
+            long used = _next - _start;
+            for (int region = 0; region < _usedOf.Length; region++)
+            {
+                used += region == _region ? 0 : _usedOf[region];
+            }
+
+            return used;
+        }
+    }
 
     /// <summary>Instructions copied and left to the interpreter, since the start.</summary>
     public long Copied { get; private set; }
@@ -82,7 +105,29 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     public long Left { get; private set; }
 
     /// <summary>Forgets all code.</summary>
-    public void Clear() => _next = _first;
+    public void Clear()
+    {
+        Array.Clear(_usedOf);
+        BeginRegion(0);
+    }
+
+    /// <summary>Goes on where the oldest code is: nothing may refer to it any more.</summary>
+    public void Advance()
+    {
+        _usedOf[_region] = _next - _start;
+        BeginRegion((_region + 1) % _usedOf.Length);
+    }
+
+    /// <summary>
+    /// Whoever enters this code from anywhere from now on leaves at once, with RIP where he wanted to go: the dispatcher's tables may
+    /// still name it.
+    /// </summary>
+    public void Retire(TranslatedBlock* block)
+    {
+        byte* entry = block->Entry - _toExecutable;
+        *entry = HostAssembler.JumpOpcode;
+        HostAssembler.Patch(entry + 1, _stubs.Retired - _toExecutable);
+    }
 
     /// <summary>There is room for another block.</summary>
     public bool HasRoom => _end - _next > MaximumBlockBytes;
@@ -245,6 +290,13 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _memory.Dispose();
+
+    private void BeginRegion(int region)
+    {
+        _region = region;
+        _start = _next = _first + (region * _regionBytes);
+        _end = _start + _regionBytes;
+    }
 
     private static byte* Align(byte* at) => (byte*)(((nint)at + 15) & ~15);
 

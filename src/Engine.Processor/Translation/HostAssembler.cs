@@ -9,6 +9,9 @@ namespace Hypervisor.Engine.Processor.Translation;
 /// </summary>
 internal sealed unsafe class HostAssembler : CodeWriter
 {
+    /// <summary>JMP with a distance of 32 bits.</summary>
+    public const byte JumpOpcode = 0xE9;
+
     private byte* _at;
 
     /// <summary>Where the next byte is written.</summary>
@@ -269,7 +272,7 @@ internal sealed unsafe class HostAssembler : CodeWriter
 
     public void Jump(byte* target)
     {
-        WriteByte(0xE9);
+        WriteByte(JumpOpcode);
         Relative(target);
     }
 
@@ -290,7 +293,7 @@ internal sealed unsafe class HostAssembler : CodeWriter
 
     public byte* JumpLater()
     {
-        WriteByte(0xE9);
+        WriteByte(JumpOpcode);
         Word(0);
         return _at - 4;
     }

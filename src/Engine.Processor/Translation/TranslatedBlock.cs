@@ -95,4 +95,6 @@ internal enum TranslatedExit
     Instruction,
     /// <summary>A jump in the same page has no translated target yet.</summary>
     Link,
+    /// <summary>A block was entered that had been dropped: the address is in RIP, and a table of targets still names it.</summary>
+    Retired,
 }

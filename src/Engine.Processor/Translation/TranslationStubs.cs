@@ -46,6 +46,12 @@ internal sealed unsafe class TranslationStubs
         code.StoreStateImmediate32(StateLayout.ExitKind, (int)TranslatedExit.Link);
         code.Jump(save - toExecutable);
 
+        // With the linear address in the address scratch.
+        Retired = Here();
+        code.StoreState(StateLayout.Rip, HostRegister.Address);
+        code.StoreStateImmediate32(StateLayout.ExitKind, (int)TranslatedExit.Retired);
+        code.Jump(save - toExecutable);
+
         LoadSse = Here();
         EmitLoadVectorsOnUse(code, wideVectors, StateLayout.SseAllowed, toExecutable);
         LoadAvx = Here();
@@ -73,6 +79,9 @@ internal sealed unsafe class TranslationStubs
 
     /// <summary>Leaves to have a jump linked.</summary>
     public byte* Link { get; }
+
+    /// <summary>Leaves because the block that was entered is no more.</summary>
+    public byte* Retired { get; }
 
     /// <summary>Loads the vector registers if the guest may use SSE now, else leaves as <see cref="Instruction"/> does. Called with the block in RCX.</summary>
     public byte* LoadSse { get; }

@@ -87,6 +87,7 @@ public sealed class ProcessorCounterCommandTests : IDisposable
         TranslationFlushes = 1,
         PageInvalidations = 1,
         CacheFlushes = 1,
+        CacheEvictions = 1,
         CodeBytes = 1,
         RecordBytes = 1,
         CacheLimit = 1,

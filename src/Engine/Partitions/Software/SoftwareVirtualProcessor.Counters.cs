@@ -31,6 +31,7 @@ internal sealed partial class SoftwareVirtualProcessor
             TranslationFlushes = now.TranslationFlushes,
             PageInvalidations = now.PageInvalidations,
             CacheFlushes = now.CacheFlushes,
+            CacheEvictions = now.CacheEvictions,
             CodeBytes = now.CodeBytes,
             RecordBytes = now.RecordBytes,
             CacheLimit = now.CacheLimit,

@@ -35,7 +35,7 @@ public sealed class RandomGuestTests(ITestOutputHelper output)
                         entries += statistics.Entries;
                         instructions += m.Cpu.RetiredInstructions;
                     },
-                    cacheBytes: 1 << 20);
+                    cacheBytes: (1 + (n % 2)) << 20);
             }
             catch (Exception difference)
             {
