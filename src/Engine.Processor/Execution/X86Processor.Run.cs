@@ -136,6 +136,7 @@ public sealed unsafe partial class X86Processor
         {
             // Nothing but a start-up is taken here; what is left pending would keep the host's thread awake.
             TakeAttention(Attention.Interrupt | Attention.Nmi);
+            State->InterruptHeld = 1;
         }
 
         reason = _activity == Activity.Shutdown ? StopReason.Shutdown : StopReason.Halted;

@@ -150,11 +150,20 @@ public sealed unsafe partial class X86Processor
         bool vectors = false;
         CpuState* state = State;
         TranslationStubs stubs = _translator!.Stubs;
+
+        // The flags as translated code left them: most instructions do not change them, and their native form stands.
+        state->NativeFlags = PackFlags(LazyFlags.Materialise(state));
+        long result = state->FlagResult;
+        ulong aux = state->FlagAux;
         while (true)
         {
             _entries++;
             state->EntryTarget = target;
-            state->NativeFlags = PackFlags(LazyFlags.Materialise(state));
+            if (state->FlagResult != result || state->FlagAux != aux)
+            {
+                state->NativeFlags = PackFlags(LazyFlags.Materialise(state));
+            }
+
             DeriveVectorUse(vectors);
             byte* enter = vectors ? stubs.EnterWithVectors : stubs.Enter;
             _tier = ProcessorTier.Translated;
@@ -162,6 +171,8 @@ public sealed unsafe partial class X86Processor
             ((delegate* unmanaged<CpuState*, void>)enter)(state);
             _tier = ProcessorTier.Interpreted;
             LazyFlags.Set(state, UnpackFlags(state->NativeFlags));
+            result = state->FlagResult;
+            aux = state->FlagAux;
             if (state->ExitKind == (int)TranslatedExit.Link)
             {
                 target = FollowLink((TranslatedLink*)state->ExitRecord);
@@ -334,6 +345,18 @@ public sealed unsafe partial class X86Processor
     }
 
     private static int FindSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)
+    {
+        // No exit is at offset 0.
+        if (translation->LeftAt != offset)
+        {
+            translation->LeftFor = SearchSite(translation, sites, offset);
+            translation->LeftAt = offset;
+        }
+
+        return translation->LeftFor;
+    }
+
+    private static int SearchSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)
     {
         // In the version without windows, if there are two and it is behind the other.
         bool plain = offset >= sites[1].Resume;

@@ -2,8 +2,8 @@ namespace Hypervisor.Engine.Processor;
 
 /// <summary>
 /// Where translated code goes on at an address that was not known when it was translated: for each translation set a table of pairs of
-/// the negated linear address and the host's code address. The index is the low 16 bits of the target's linear address plus its page
-/// number: the starts of functions are alike in their low bits.
+/// the negated linear address and the host's code address. The index is the sum of the target's two lowest
+/// 16-bit parts: the starts of functions are alike in their low bits.
 /// </summary>
 internal sealed unsafe class TargetTable(byte* table)
 {
@@ -14,6 +14,9 @@ internal sealed unsafe class TargetTable(byte* table)
     public const int TableBytes = Entries * 16;
 
     private const int Entries = 1 << 16;
+
+    /// <summary>How far the address is rotated that is added to itself.</summary>
+    public const int RotatedBits = 16;
     private const int LoggedEntries = 1 << 12;
 
     // An address of all ones has another index than 0 (FFFEh): entry 0 must not match address 0, which an empty one would.
@@ -91,7 +94,7 @@ internal sealed unsafe class TargetTable(byte* table)
         }
     }
 
-    private static int IndexOf(ulong linear) => (int)((linear + (linear >> TranslationBuffer.PageBits)) & (Entries - 1));
+    private static int IndexOf(ulong linear) => (int)((linear + (linear >> RotatedBits)) & (Entries - 1));
 
     private void Remove(int entry)
     {

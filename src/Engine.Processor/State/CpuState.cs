@@ -119,7 +119,7 @@ internal unsafe struct CpuState
     /// <summary>1 where the guest's control registers allow SSE and AVX, and MXCSR masks all exceptions.</summary>
     public byte SseAllowed, AvxAllowed;
 
-    /// <summary>1 while an interrupt waits only for IF: STI is for the interpreter then.</summary>
+    /// <summary>1 while an interrupt may wait only for IF: whatever sets that must ask for attention then, and STI is for the interpreter.</summary>
     public byte InterruptHeld;
 
     /// <summary>Masks: a bit's number within 4 and 8 bytes, and the arithmetic flags.</summary>

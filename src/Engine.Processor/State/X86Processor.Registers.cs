@@ -140,9 +140,15 @@ public sealed unsafe partial class X86Processor
         ulong old = State->SystemFlags;
         State->SystemFlags = value & Rflags.All & ~Rflags.Arithmetic;
         ulong changed = old ^ State->SystemFlags;
-        if ((changed & State->SystemFlags & (Rflags.Interrupt | Rflags.Trap)) != 0)
+        ulong risen = changed & State->SystemFlags;
+        if ((risen & Rflags.Trap) != 0)
         {
-            SetAttention(((State->SystemFlags & Rflags.Trap) != 0 ? Attention.SingleStep : 0) | Attention.Interrupt);
+            SetAttention(Attention.SingleStep | Attention.Interrupt);
+        }
+        else if ((risen & Rflags.Interrupt) != 0 && State->InterruptHeld != 0)
+        {
+            // Otherwise nothing waits for IF: what comes now, or came and was not looked at, asks for attention itself.
+            SetAttention(Attention.Interrupt);
         }
 
         if ((changed & (Rflags.AlignmentCheck | Rflags.Virtual8086 | Rflags.Trap)) != 0)

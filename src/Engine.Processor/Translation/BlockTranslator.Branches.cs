@@ -215,8 +215,8 @@ internal sealed unsafe partial class BlockTranslator
     {
         int table = _targets + (_set * TargetTable.TableBytes);
 
-        // The low 16 bits of address and page number; twice that, times 8: pairs of 16 bytes.
-        _code.RotateRight(HostRegister.Translation, HostRegister.Address, TranslationBuffer.PageBits);
+        // The sum of the two low parts; twice that, times 8: pairs of 16 bytes.
+        _code.RotateRight(HostRegister.Translation, HostRegister.Address, TargetTable.RotatedBits);
         _code.Lea(HostRegister.Translation, HostRegister.Translation, HostRegister.Address, 0, 0, wide: false);
         _code.ZeroExtendWord(HostRegister.Translation, HostRegister.Translation);
         _code.Lea(HostRegister.Translation, HostRegister.Translation, HostRegister.Translation, 0, 0, wide: false);

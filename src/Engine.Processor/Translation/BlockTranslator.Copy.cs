@@ -31,6 +31,7 @@ internal sealed unsafe partial class BlockTranslator
         {
             case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Endbr32 or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2
                 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw:
+                KeepHeldWindow();
                 return true;
             case Mnemonic.Lea:
                 return TryEmitLea(instruction);
@@ -60,6 +61,12 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitLea(in Instruction instruction)
     {
+        if (_isPlainWork)
+        {
+            EmitPlainLea(instruction);
+            return true;
+        }
+
         // The effective address without its segment.
         var copy = instruction;
         copy.SegmentPrefix = Register.None;
@@ -116,6 +123,12 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         bool countInUse = IsShiftByCount(instruction) || instruction.Code is Code.Cmpxchg16b_m128 or Code.Cmpxchg8b_m64;
+        _substituteCount = 0;
+        if (_isPlainWork)
+        {
+            AcquireOperands(instruction, ref information, countInUse);
+        }
+
         if (!TryRename(ref copy, ref information, memoryOperand >= 0, ref countInUse))
         {
             return false;
@@ -129,7 +142,11 @@ internal sealed unsafe partial class BlockTranslator
             }
         }
 
-        if (memoryOperand < 0 && !IsTaken(HostRegister.Translation))
+        if (_isPlainWork)
+        {
+            KeepHeldWindow();
+        }
+        else if (memoryOperand < 0 && !IsTaken(HostRegister.Translation))
         {
             _heldAfter = _heldBefore;
         }
@@ -235,7 +252,6 @@ internal sealed unsafe partial class BlockTranslator
     // Gives every general register operand its host register.
     private bool TryRename(ref Instruction copy, ref InstructionInfo information, bool memory, ref bool countInUse)
     {
-        _substituteCount = 0;
         bool prefix = memory;
         int high = -1;
         for (int n = 0; n < copy.OpCount; n++)
@@ -381,7 +397,7 @@ internal sealed unsafe partial class BlockTranslator
                 // MOVZX ECX, AH to BH.
                 _code.Bytes(0x0F, 0xB6, (byte)(0xCC + one.Guest));
             }
-            else if (one.Read)
+            else if (one.Read && !one.IsKept)
             {
                 _code.LoadState(one.Host, StateLayout.Register(one.Guest));
             }
@@ -393,7 +409,7 @@ internal sealed unsafe partial class BlockTranslator
         for (int n = 0; n < _substituteCount; n++)
         {
             ref var one = ref _substitutes[n];
-            if (!one.Write)
+            if (!one.Write || one.IsKept)
             {
                 continue;
             }
@@ -431,5 +447,8 @@ internal sealed unsafe partial class BlockTranslator
         public int Guest;
         public int Host;
         public bool Read, Write, IsHigh;
+
+        // In a scratch register over several instructions.
+        public bool IsKept;
     }
 }

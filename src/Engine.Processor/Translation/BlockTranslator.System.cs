@@ -157,13 +157,25 @@ internal sealed unsafe partial class BlockTranslator
             return true;
         }
 
-        if (instruction.Op0Kind != OpKind.Register || instruction.Code is not (Code.Mov_r32m16_Sreg or Code.Mov_r64m16_Sreg))
+        if (instruction.Op0Kind != OpKind.Register)
         {
             return false;
         }
 
         int guest = NumberOf(instruction.Op0Register);
         int home = HostRegister.Home(guest);
+        if (instruction.Code == Code.Mov_rm16_Sreg)
+        {
+            if (home == HostRegister.None)
+            {
+                return false;
+            }
+
+            // The upper bits stay.
+            _code.LoadStateLow16(home, selector);
+            return true;
+        }
+
         int to = home == HostRegister.None ? HostRegister.Count : home;
         _code.LoadStateWord(to, selector);
         if (home == HostRegister.None)

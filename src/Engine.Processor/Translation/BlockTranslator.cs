@@ -221,6 +221,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         bool open = true, poll = false;
         _openWindows = 0;
         _heldAfter = WindowAnalysis.None;
+        ForgetScratch();
         for (int n = 0; n < count; n++)
         {
             ref readonly Instruction instruction = ref _instructions[n];
@@ -230,7 +231,14 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
             _nextIsBranch = _remaining > 0 && _instructions[n + 1].FlowControl != FlowControl.Next;
             _heldBefore = _heldAfter;
             _heldAfter = WindowAnalysis.None;
+            _isPlainWork = IsPlainWork(instruction);
+            if (!_isPlainWork)
+            {
+                FlushScratch();
+            }
+
             byte* at = _code.Position;
+            _scratch.CopyTo(_scratchBefore, 0);
             Place(_site, (int)(at - start));
             int links = _linkCount, jumps = _plainJumpCount;
             poll = false;
@@ -241,6 +249,9 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
             }
 
             _code.Start(at);
+            _scratchBefore.CopyTo(_scratch, 0);
+            FlushScratch();
+            Place(_site, (int)(_code.Position - start));
             _linkCount = links;
             _plainJumpCount = jumps;
             open = poll = true;
@@ -261,6 +272,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 
         if (open)
         {
+            FlushScratch();
             _site = sites + count + 1;
             Place(_site, (int)(_code.Position - start));
             if (poll)

@@ -225,6 +225,13 @@ internal sealed unsafe class HostAssembler : CodeWriter
     /// <summary>MOVSXD.</summary>
     public void SignExtend(int to, int from) => Registers(0x63, to, from, wide: true);
 
+    /// <summary>Loads 16 bits of the state, leaving the register's other bits.</summary>
+    public void LoadStateLow16(int to, int place)
+    {
+        WriteByte(0x66);
+        StateOperand(0x8B, to, place, wide: false);
+    }
+
     public void LoadStateWord(int to, int place)
     {
         Rex(false, to, 0, HostRegister.Rsp);

@@ -24,6 +24,9 @@ internal unsafe struct TranslatedBlock
     /// <summary>The translation set it runs with.</summary>
     public int Set;
 
+    /// <summary>Where it left last, as bytes from <see cref="Entry"/>, and for which instruction: mostly it is the same again.</summary>
+    public int LeftAt, LeftFor;
+
     /// <summary>The vector registers must be loaded where it is entered in the middle.</summary>
     public bool UsesVectors;
 
