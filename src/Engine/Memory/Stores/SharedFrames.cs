@@ -7,8 +7,8 @@ namespace Hypervisor.Engine.Memory.Stores;
 /// <summary>
 /// The host's frames that many pages share: content by hash, always verified by comparing, with a count of references. Frame 0 is the
 /// zero page, always there. A frame's content never changes while it has a reference; nobody writes through <see cref="Address"/>.
-/// Thread-safe. All hashes are <see cref="PageContent.Hash"/>'s; a caller that wants groups of machines kept apart mixes a number
-/// of the group into the hash.
+/// Thread-safe. All hashes are <see cref="PageContent.Hash"/>'s. A caller that wants groups of machines kept apart mixes a number
+/// of the group into the hash, and looks for zero pages first, as those are known by their hash.
 /// </summary>
 /// <remarks>
 /// Pages that are passed in may change meanwhile, as a running guest's do. A frame found is then equal to what the page was at the time

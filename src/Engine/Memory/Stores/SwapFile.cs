@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Hypervisor.Engine.Native;
 using Hypervisor.Engine.Native.Files;
+using Hypervisor.Engine.Native.Memory;
 
 namespace Hypervisor.Engine.Memory.Stores;
 
@@ -232,11 +233,15 @@ internal sealed unsafe class SwapFile : IDisposable
         }
     }
 
-    /// <summary>Gives the blocks of free slots back to the disk, where at least 16 neighbours are free; how many pages.</summary>
+    /// <summary>
+    /// Gives the blocks of free slots back to the disk, where at least 16 neighbours are free, and what memory is only needed for
+    /// writing; how many pages. For a quiet moment.
+    /// </summary>
     public int Trim()
     {
         lock (_writeLock)
         {
+            _writer.ReleaseMemory();
             return Punch(0, int.MaxValue);
         }
     }
@@ -430,6 +435,9 @@ internal sealed unsafe class SwapFile : IDisposable
         public AesGcm Cipher { get; }
 
         public byte* Page(int index) => (byte*)_memory.Address + index * PageContent.Size;
+
+        /// <summary>Gives the room's memory back until it is used again.</summary>
+        public void ReleaseMemory() => _ = MemoryAdvice.Release(_memory.Address, _memory.Length);
 
         public void Dispose()
         {

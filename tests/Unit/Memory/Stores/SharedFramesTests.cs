@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Memory.Stores;
+using Hypervisor.Tests.Unit.Support;
 
 namespace Hypervisor.Tests.Unit.Memory.Stores;
 
@@ -175,6 +176,30 @@ public unsafe class SharedFramesTests
         }
 
         Assert.InRange(frames.Statistics.HeldBytes, 0, 2 << 20);
+    }
+
+    [LinuxFact]
+    public void A_page_of_a_frame_that_went_is_not_in_memory_any_more()
+    {
+        const int Count = 1000;
+        using var frames = new SharedFrames();
+        using var pages = new TestPages(1);
+        var made = new int[Count];
+        for (int i = 0; i < Count; i++)
+        {
+            made[i] = frames.Create(pages.FillRandom(0, i), (ulong)i);
+        }
+
+        var addresses = made.Select(frame => (nint)frames.Address(frame)).ToArray();
+        Assert.Equal(Count, addresses.Count(ResidentPages.Contains));
+        foreach (int frame in made.Skip(1))
+        {
+            frames.Release(frame);
+        }
+
+        // A few hundred stay at hand for the next.
+        Assert.InRange(addresses.Count(ResidentPages.Contains), 1, 257);
+        Assert.True(ResidentPages.Contains(addresses[0]));
     }
 
     [Fact]

@@ -240,6 +240,35 @@ public sealed unsafe class SwapFileTests : IDisposable
         SwapFile.DeleteStale(FilePath);
     }
 
+    [SmallDiskFact]
+    public void A_disk_that_is_really_full_takes_what_it_has_room_for_and_more_when_there_is_room()
+    {
+        using var disk = new SmallDisk(64 * 4096);
+        using var swap = SwapFile.Create(Path.Combine(disk.Folder, "machine.vswp"), 1000);
+        using var pages = new TestPages(200);
+        using var back = new TestPages(200);
+        for (int i = 0; i < 200; i++)
+        {
+            pages.FillRandom(i, i);
+        }
+
+        var slots = new int[200];
+        Assert.Equal(SwapResult.NoRoom, swap.Write(Addresses(pages, 200), slots, out int written));
+        Assert.InRange(written, 32, 64);
+        Assert.Equal(SwapResult.NoRoom, swap.Write(Addresses(pages, 200).AsSpan(written), slots.AsSpan(written), out int more));
+        Assert.Equal(0, more);
+        Assert.Equal(SwapResult.Done, swap.Read(slots.AsSpan(0, written), Addresses(back, written), out _));
+        for (int i = 0; i < written; i++)
+        {
+            Assert.True(PageContent.Equal(pages[i], back[i]));
+        }
+
+        swap.Free(slots.AsSpan(0, 20));
+        Assert.Equal(SwapResult.Done, swap.Write(Addresses(pages, 20), slots, out _));
+        Assert.Equal(SwapResult.Done, swap.Read(slots[19], back[0]));
+        Assert.True(PageContent.Equal(pages[19], back[0]));
+    }
+
     [Fact]
     public void Random_orders_agree_with_a_model()
     {
