@@ -1,10 +1,16 @@
+using System.Globalization;
 using System.Management.Automation;
+using Hypervisor.Cmdlets.Console;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Monitoring;
+using Hypervisor.Engine.Monitoring.Screen;
 
 namespace Hypervisor.Cmdlets;
 
-/// <summary>Get-EsxTop: what the machines of this process do with the host, as rates over an interval. Machines that another process runs are seen there.</summary>
+/// <summary>
+/// Get-EsxTop: what the machines of this process do with the host, as rates over an interval; -Interactive shows them on a full screen with
+/// esxtop's keys, which "hv top" stands for. Machines that another process runs are seen there.
+/// </summary>
 /// <example>
 /// <code>Get-EsxTop</code>
 /// The CPU panel over two seconds, a line for each machine.
@@ -22,6 +28,10 @@ namespace Hypervisor.Cmdlets;
 /// Five minutes for programs that read esxtop's batch mode or Windows' performance monitor.
 /// </example>
 /// <example>
+/// <code>Get-EsxTop -Interactive</code>
+/// The full screen. h explains the keys, q leaves; machines go on.
+/// </example>
+/// <example>
 /// <code>Get-EsxTop -Raw</code>
 /// The counters themselves, which only grow.
 /// </example>
@@ -29,9 +39,10 @@ namespace Hypervisor.Cmdlets;
 [OutputType(typeof(EsxTopCpu), typeof(EsxTopDisk), typeof(EsxTopVMDisk), typeof(EsxTopNetwork), typeof(EsxTopPower), typeof(EsxTopInterrupt), ParameterSetName = [Rates])]
 [OutputType(typeof(EsxTopCpuCounters), typeof(EsxTopDiskCounters), typeof(EsxTopNetworkCounters), typeof(EsxTopPowerCounters), typeof(EsxTopInterruptCounters), ParameterSetName = [Counters])]
 [OutputType(typeof(string), ParameterSetName = [Csv])]
+[OutputType(typeof(void), ParameterSetName = [Screen])]
 public sealed class GetEsxTopCommand : HypervisorCmdlet
 {
-    private const string Rates = "Rates", Counters = "Raw", Csv = "Batch";
+    private const string Rates = "Rates", Counters = "Raw", Csv = "Batch", Screen = "Interactive";
     private const double DefaultDelay = 2, LeastDelay = 0.1, MostDelay = 86_400;
 
     /// <summary>
@@ -42,17 +53,18 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
     [ValidateNotNullOrEmpty]
     public string Panel { get; set; } = "Cpu";
 
-    /// <summary>Seconds between two snapshots, 0.1 or more; 2 when not given.</summary>
+    /// <summary>Seconds between two snapshots, 0.1 or more; 2 when not given. On the screen 0.5 or more; when not given, 5 or what the key W has kept.</summary>
     [Parameter]
     public double Delay { get; set; } = DefaultDelay;
 
-    /// <summary>How often; once when not given.</summary>
+    /// <summary>How often; once when not given. The screen ends by itself after so many.</summary>
     [Parameter]
     [ValidateRange(1, int.MaxValue)]
     public int Iterations { get; set; } = 1;
 
     /// <summary>A line for each virtual processor or disk, not for each machine or datastore.</summary>
     [Parameter(ParameterSetName = Rates)]
+    [Parameter(ParameterSetName = Screen)]
     public SwitchParameter Expand { get; set; }
 
     /// <summary>Gives the counters as they are, without waiting for an interval.</summary>
@@ -63,11 +75,21 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
     [Parameter(Mandatory = true, ParameterSetName = Csv)]
     public SwitchParameter Batch { get; set; }
 
+    /// <summary>Shows a full screen in the terminal, with esxtop's keys, until q is pressed.</summary>
+    [Parameter(Mandatory = true, ParameterSetName = Screen)]
+    public SwitchParameter Interactive { get; set; }
+
     private protected override void Process()
     {
         if (!(Delay is >= LeastDelay and <= MostDelay))
         {
             throw new InvalidConfigurationException($"A delay of {Delay} seconds: it can be {LeastDelay} to {MostDelay}.");
+        }
+
+        if (IsOn(Interactive))
+        {
+            ShowScreen();
+            return;
         }
 
         if (IsOn(Batch))
@@ -96,6 +118,29 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
             EmitAll(panel.Compare(before, after, IsOn(Expand)));
             before = after;
         }
+    }
+
+    private void ShowScreen()
+    {
+        if (Delay < TopSettings.LeastDelay)
+        {
+            throw new InvalidConfigurationException(string.Create(CultureInfo.InvariantCulture, $"A delay of {Delay} seconds: a screen's can be {TopSettings.LeastDelay} to {MostDelay}."));
+        }
+
+        string panel = EsxTopPanels.Find(VIHost, Panel).Name;
+        if (!InteractiveTop.IsPossible)
+        {
+            throw new InvalidConfigurationException("Get-EsxTop -Interactive needs a terminal, and here input or output is none. Without -Interactive it gives rows, with -Batch CSV.");
+        }
+
+        var options = new InteractiveTopOptions
+        {
+            Panel = IsBound(nameof(Panel)) ? panel : null,
+            DelaySeconds = IsBound(nameof(Delay)) ? Delay : null,
+            ExpandAll = IsOn(Expand),
+            Iterations = IsBound(nameof(Iterations)) ? Iterations : null,
+        };
+        new InteractiveTop(VIHost, options).Run(UserStop);
     }
 
     private void WriteBatch()

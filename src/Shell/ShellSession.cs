@@ -61,8 +61,9 @@ internal sealed class ShellSession(IScreen screen, OutputFormat format)
         }
     }
 
-    private bool Run(PipelineSyntax pipeline)
+    private bool Run(PipelineSyntax written)
     {
+        PipelineSyntax pipeline = Shortcuts.Resolve(written);
         if (pipeline.Commands is [{ } only] && string.Equals(only.Name, "help", StringComparison.OrdinalIgnoreCase))
         {
             return Help.HelpCommand.Run([.. only.Arguments.Select(static argument => argument.Value?.ToString() ?? argument.Parameter ?? "")], Console.Out) == 0;

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace Hypervisor.Engine.Native.Terminal;
 
@@ -21,18 +22,24 @@ public sealed unsafe partial class RawTerminal : IDisposable
     private readonly Lock _lock = new();
     private readonly byte[] _termios = new byte[TermiosBytes];
     private readonly List<PosixSignalRegistration> _signals = [];
+    private readonly Stream _output;
+    private readonly byte[] _farewell;
     private uint _inputMode, _outputMode;
     private bool _restored;
 
-    private RawTerminal()
-    {
-    }
+    private RawTerminal(Stream output, byte[] farewell) => (_output, _farewell) = (output, farewell);
 
     /// <summary>Switches to raw mode.</summary>
     /// <exception cref="IOException">Standard input is no terminal.</exception>
-    public static RawTerminal Enter()
+    public static RawTerminal Enter() => Enter(Stream.Null, "");
+
+    /// <summary>Switches to raw mode, for a program that draws.</summary>
+    /// <param name="output">Where what is written goes: the terminal. The caller's.</param>
+    /// <param name="farewell">Text that the terminal is sent before it is put back, on whatever way: the end of another screen, for instance.</param>
+    /// <exception cref="IOException">Standard input is no terminal.</exception>
+    public static RawTerminal Enter(Stream output, string farewell)
     {
-        var terminal = new RawTerminal();
+        var terminal = new RawTerminal(output, Encoding.UTF8.GetBytes(farewell));
         if (OperatingSystem.IsWindows())
         {
             terminal.EnterWindows();
@@ -43,6 +50,7 @@ public sealed unsafe partial class RawTerminal : IDisposable
         }
 
         AppDomain.CurrentDomain.ProcessExit += terminal.OnProcessExit;
+        AppDomain.CurrentDomain.UnhandledException += terminal.OnUnhandledException;
         foreach (PosixSignal signal in (PosixSignal[])[PosixSignal.SIGTERM, PosixSignal.SIGHUP, PosixSignal.SIGINT, PosixSignal.SIGQUIT])
         {
             // The signal's own effect follows: it is not cancelled here.
@@ -52,10 +60,20 @@ public sealed unsafe partial class RawTerminal : IDisposable
         return terminal;
     }
 
+    /// <summary>Writes to the terminal; false when it was put back meanwhile, or is gone: what is written would land among other output.</summary>
+    public bool TryWrite(string text)
+    {
+        lock (_lock)
+        {
+            return !_restored && TrySend(Encoding.UTF8.GetBytes(text));
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
         AppDomain.CurrentDomain.ProcessExit -= OnProcessExit;
+        AppDomain.CurrentDomain.UnhandledException -= OnUnhandledException;
         foreach (PosixSignalRegistration signal in _signals)
         {
             signal.Dispose();
@@ -65,6 +83,23 @@ public sealed unsafe partial class RawTerminal : IDisposable
     }
 
     private void OnProcessExit(object? sender, EventArgs arguments) => Restore();
+
+    private void OnUnhandledException(object? sender, UnhandledExceptionEventArgs arguments) => Restore();
+
+    private bool TrySend(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            _output.Write(bytes);
+            _output.Flush();
+            return true;
+        }
+        catch (IOException)
+        {
+            // The terminal was closed: there is nobody to show anything to.
+            return false;
+        }
+    }
 
     private void EnterUnix()
     {
@@ -107,6 +142,7 @@ public sealed unsafe partial class RawTerminal : IDisposable
             }
 
             _restored = true;
+            _ = TrySend(_farewell);
             if (OperatingSystem.IsWindows())
             {
                 _ = SetConsoleMode(GetStdHandle(WindowsInput), _inputMode);

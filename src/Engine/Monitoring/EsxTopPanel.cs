@@ -12,6 +12,9 @@ public abstract class EsxTopPanel
     /// <summary>Type of the rows; null when it is only known once there is one.</summary>
     public virtual Type? RowType => null;
 
+    /// <summary>A snapshot costs more than it is worth while nobody looks at the panel.</summary>
+    internal virtual bool IsCostly => false;
+
     /// <summary>The counters as they are now, one object for each thing that is counted.</summary>
     public abstract IReadOnlyList<IEsxTopCounters> Take();
 

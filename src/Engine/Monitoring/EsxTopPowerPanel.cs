@@ -18,6 +18,10 @@ internal sealed class EsxTopPowerPanel(HostPowerProbe probe) : EsxTopPanel
     public override Type RowType => typeof(EsxTopPower);
 
     /// <inheritdoc/>
+    /// <remarks>Some ten files for each processor of the host.</remarks>
+    internal override bool IsCostly => true;
+
+    /// <inheritdoc/>
     public override IReadOnlyList<IEsxTopCounters> Take()
     {
         long now = (long)(Stopwatch.GetTimestamp() * (MicrosecondsPerSecond / Stopwatch.Frequency));

@@ -1,5 +1,6 @@
 using Hypervisor.Shell.Commands;
 using Hypervisor.Shell.Execution;
+using Hypervisor.Shell.Language;
 using Hypervisor.Shell.Output;
 
 namespace Hypervisor.Shell.Help;
@@ -24,7 +25,7 @@ internal static class HelpCommand
                 DescribeQuickstart(writer);
                 break;
             default:
-                CommandDefinition command = CommandCatalog.Find(words[0]) ?? throw UnknownCommand.Named(words[0]);
+                CommandDefinition command = CommandCatalog.Find(Shortcuts.ResolveName(words[0])) ?? throw UnknownCommand.Named(words[0]);
                 Describe(command, writer);
                 break;
         }
@@ -56,6 +57,7 @@ internal static class HelpCommand
               hv <command> [parameters]        one command
               hv -Command 'A | B; C'           several commands, connected by pipes
               hv < file                        commands from a file
+              hv top                           what machines do, on a full screen (Get-EsxTop -Interactive)
               hv quickstart                    boots a small Linux, from nothing
               hv help [command]                help
 

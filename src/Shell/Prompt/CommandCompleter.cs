@@ -3,6 +3,7 @@ using System.Management.Automation;
 using System.Reflection;
 using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Shell.Commands;
+using Hypervisor.Shell.Language;
 
 namespace Hypervisor.Shell.Prompt;
 
@@ -15,7 +16,7 @@ internal sealed record Completion(int Start, IReadOnlyList<string> Candidates);
 internal static class CommandCompleter
 {
     private static readonly SearchValues<char> NeedQuotes = SearchValues.Create(" \t'\"$|;,(){}&<>`@#");
-    private static readonly string[] Words = ["help", "exit"];
+    private static readonly string[] Words = ["help", "exit", Shortcuts.Top];
 
     /// <summary>Completes the word before the cursor.</summary>
     public static Completion Complete(string line, int cursor)

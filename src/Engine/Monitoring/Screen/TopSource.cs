@@ -1,0 +1,94 @@
+using System.Diagnostics;
+using System.Globalization;
+using Hypervisor.Engine.Inventory;
+
+namespace Hypervisor.Engine.Monitoring.Screen;
+
+/// <summary>Takes the snapshots that the screen shows. Panels that cost little are taken always, so that they have numbers when a key asks for them.</summary>
+internal sealed class TopSource(HypervisorHost host, IReadOnlyList<EsxTopPanel> panels)
+{
+    private const string LoadFile = "/proc/loadavg";
+
+    // Looking who runs what reads a file of every machine in the host folder.
+    private static readonly TimeSpan ElsewhereInterval = TimeSpan.FromSeconds(5);
+
+    private readonly Dictionary<string, IReadOnlyList<IEsxTopCounters>> _last = [];
+    private IReadOnlyList<string> _elsewhere = [];
+    private long _elsewhereAt;
+
+    /// <summary>The panels.</summary>
+    public IReadOnlyList<EsxTopPanel> Panels => panels;
+
+    /// <summary>Numbers from the last call until now.</summary>
+    /// <param name="shown">The panel that is looked at.</param>
+    public TopSnapshot Take(EsxTopPanel shown)
+    {
+        var pairs = new Dictionary<string, (IReadOnlyList<IEsxTopCounters> Before, IReadOnlyList<IEsxTopCounters> After)>();
+        foreach (EsxTopPanel panel in panels)
+        {
+            if (panel.IsCostly && panel != shown)
+            {
+                _last.Remove(panel.Name);
+                continue;
+            }
+
+            IReadOnlyList<IEsxTopCounters> now = panel.Take();
+            if (_last.TryGetValue(panel.Name, out IReadOnlyList<IEsxTopCounters>? before))
+            {
+                pairs[panel.Name] = (before, now);
+            }
+
+            _last[panel.Name] = now;
+        }
+
+        IReadOnlyList<Machines.IMachine> machines = host.GetRunningHere();
+        return new TopSnapshot
+        {
+            Time = DateTime.Now,
+            UpTime = TimeSpan.FromMilliseconds(Environment.TickCount64),
+            Machines = machines.Count,
+            Worlds = machines.Sum(static machine => machine.Configuration.NumCpu),
+            LoadAverages = ReadLoad(),
+            Elsewhere = FindElsewhere(),
+            Panels = pairs,
+        };
+    }
+
+    // esxtop's 1.00 is every processor busy; Linux's is one processor.
+    private static IReadOnlyList<double> ReadLoad()
+    {
+        try
+        {
+            return
+            [
+                .. File.ReadAllText(LoadFile).Split(' ').Take(3).Select(static text => double.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture) / Environment.ProcessorCount),
+            ];
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or FormatException)
+        {
+            // Not Linux, or a container that hides it.
+            return [];
+        }
+    }
+
+    private IReadOnlyList<string> FindElsewhere()
+    {
+        if (_elsewhereAt != 0 && Stopwatch.GetElapsedTime(_elsewhereAt) < ElsewhereInterval)
+        {
+            return _elsewhere;
+        }
+
+        HashSet<Guid> here = [.. host.GetRunningHere().Select(static machine => machine.Configuration.Id)];
+        _elsewhereAt = Stopwatch.GetTimestamp();
+        return _elsewhere =
+        [
+            .. host.GetMachines().Where(machine => machine.Holder is not null && !here.Contains(machine.Id))
+                .GroupBy(static machine => machine.Holder!.ProcessId == 0 ? null : machine.Holder with { Since = default })
+                .OrderBy(static group => group.Key?.ProcessId)
+                .Select(static group => $"{string.Join(", ", group.Select(static machine => machine.Name))}: in {Describe(group.Key)}; the numbers are there."),
+        ];
+    }
+
+    private static string Describe(MachineHolder? holder) =>
+        holder is null ? "another process" : $"process {holder.ProcessId} ({holder.ProcessName}){(holder.HostName == Environment.MachineName ? "" : $" on {holder.HostName}")}";
+}
