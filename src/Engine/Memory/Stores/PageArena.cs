@@ -147,14 +147,6 @@ internal sealed unsafe class PageArena : IDisposable
         }
     }
 
-    /// <summary>True for a page that is allocated.</summary>
-    public bool IsAllocated(int page)
-    {
-        int chunk = page >> ChunkShift;
-        return page >= 0 && chunk < _mappings.Length && _mappings[chunk] is not null
-            && (HeaderOf(chunk)->Free[(page & (ChunkPages - 1)) >> 6] & (1ul << (page & 63))) == 0;
-    }
-
     /// <summary>Address of an allocated page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public byte* Address(int page) => (byte*)_chunks[page >> ChunkShift] + (nuint)(page & (ChunkPages - 1)) * PageContent.Size;

@@ -12,7 +12,7 @@ namespace Hypervisor.Engine.Memory.Stores;
 /// never used twice, and nonce and tag of every slot in memory. So nothing can be read, changed, exchanged or put back that
 /// was in the slot before. Thread-safe; reads run beside each other and beside writes.
 /// </summary>
-internal sealed unsafe class SwapFile : IDisposable
+internal sealed unsafe class SwapFile : IThreadPoolWorkItem, IDisposable
 {
     /// <summary>No slot.</summary>
     public const int None = -1;
@@ -25,6 +25,9 @@ internal sealed unsafe class SwapFile : IDisposable
 
     // Shorter holes are left to be written again.
     private const int ShortestHole = 16;
+
+    // Slots freed one by one, after which somebody looks for holes: 4 MB, or 1 MB when nothing else is left in the file.
+    private const int FreedToTrim = 1024, FreedToTrimEmpty = 256;
     private const int KeyBytes = 32, NonceBytes = 12, TagBytes = 16;
 
     [StructLayout(LayoutKind.Sequential)]
@@ -45,6 +48,8 @@ internal sealed unsafe class SwapFile : IDisposable
     private ulong _lastNonce;
     private long _pagesWritten, _pagesRead, _writeCalls, _readCalls, _writeTicks, _readTicks, _failures;
     private volatile string? _lastError;
+    private int _freed;
+    private bool _trimming, _disposed;
 
     /// <summary>Makes the file <paramref name="path"/> anew.</summary>
     /// <param name="path">The file; one that a process left behind is deleted.</param>
@@ -192,7 +197,7 @@ internal sealed unsafe class SwapFile : IDisposable
         return result;
     }
 
-    /// <summary>Gives a slot back. Its block on the disk goes with <see cref="Trim"/>.</summary>
+    /// <summary>Gives a slot back. Its block on the disk goes later, in the background, when many have come together.</summary>
     /// <exception cref="InvalidOperationException">The slot is not in use.</exception>
     public void Free(int slot)
     {
@@ -204,7 +209,16 @@ internal sealed unsafe class SwapFile : IDisposable
             }
 
             _slots.Give(slot, 1);
+            if (++_freed < (_slots.InUse == 0 ? FreedToTrimEmpty : FreedToTrim) || _trimming)
+            {
+                return;
+            }
+
+            _trimming = true;
         }
+
+        // Not here: a processor waits for the page that it freed the slot of.
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
     /// <summary>Gives many slots back, and the blocks of longer runs among them to the disk.</summary>
@@ -246,15 +260,36 @@ internal sealed unsafe class SwapFile : IDisposable
         }
     }
 
+    /// <summary>Looks for holes, as <see cref="Free(int)"/> asked for.</summary>
+    void IThreadPoolWorkItem.Execute()
+    {
+        lock (_writeLock)
+        {
+            if (!_disposed)
+            {
+                _ = Punch(0, int.MaxValue);
+            }
+        }
+    }
+
     /// <summary>Closes and deletes the file and forgets the key; nobody may use it then or later.</summary>
     public void Dispose()
     {
-        _storage.Dispose();
-        _readers.Dispose();
-        _writer.Dispose();
-        CryptographicOperations.ZeroMemory(_key);
-        _slots.Dispose();
-        _seals.Dispose();
+        lock (_writeLock)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+            _storage.Dispose();
+            _readers.Dispose();
+            _writer.Dispose();
+            CryptographicOperations.ZeroMemory(_key);
+            _slots.Dispose();
+            _seals.Dispose();
+        }
     }
 
     private Seal* SealOf(int slot) => (Seal*)_seals.Address + slot;
@@ -370,6 +405,11 @@ internal sealed unsafe class SwapFile : IDisposable
     private int Punch(int from, int to)
     {
         int pages = 0;
+        lock (_slotsLock)
+        {
+            (_freed, _trimming) = (0, false);
+        }
+
         while (true)
         {
             int slot, count;

@@ -26,7 +26,16 @@ internal sealed unsafe class MemorySwapStorage : SwapStorage
 
     public int Calls { get; private set; }
 
-    public int Blocks => _blocks.Count;
+    public int Blocks
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _blocks.Count;
+            }
+        }
+    }
 
     public byte[] this[long block] => _blocks[block];
 

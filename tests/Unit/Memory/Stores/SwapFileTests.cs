@@ -219,6 +219,22 @@ public sealed unsafe class SwapFileTests : IDisposable
         Assert.Equal(0, storage.Blocks);
     }
 
+    [Fact]
+    public void Blocks_of_slots_that_are_freed_one_by_one_go_back_in_the_background()
+    {
+        using var storage = new MemorySwapStorage();
+        using var swap = new SwapFile(storage, 3000);
+        using var pages = new TestPages(3000);
+        var slots = Write(swap, pages, 3000);
+        foreach (int slot in slots)
+        {
+            swap.Free(slot);
+        }
+
+        Assert.True(SpinWait.SpinUntil(() => storage.Blocks < 1024 + 256, TimeSpan.FromMinutes(1)));
+        Assert.Equal(0, swap.Statistics.PagesInUse);
+    }
+
     [LinuxFact]
     public void A_file_on_a_disk_is_sparse_owned_and_goes_with_the_machine()
     {
