@@ -34,6 +34,28 @@ public class HostileCodeTests(ITestOutputHelper output)
             $"{cases} cases: {statistics.DecodedBlocks} blocks decoded, {statistics.TranslatedBlocks} translated, {statistics.Exceptions} exceptions");
     }
 
+    [Theory]
+    [InlineData(16, 1, false, 3)]
+    [InlineData(32, 2, false, 4)]
+    [InlineData(33, 3, false, 10)]
+    [InlineData(34, 4, false, 10)]
+    [InlineData(64, 5, false, 6)]
+    [InlineData(64, 6, true, 12)]
+    public void Random_code_stores_nowhere_else_when_pages_come_and_go(int mode, int seed, bool translated, int frames)
+    {
+        int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases) / 10;
+        using var machine = new HostileMachine(seed + Setting("HYPERVISOR_FUZZ_SEED", 0), translated, frames);
+        for (int n = 0; n < cases; n++)
+        {
+            machine.RunCase(mode);
+        }
+
+        machine.CheckSurroundings();
+        machine.Pages!.Stop();
+        Assert.Null(machine.Pages.Failure);
+        output.WriteLine($"{cases} cases: {machine.Pages.Arrivals} arrivals, {machine.Cpu.GetStatistics().Exceptions} exceptions");
+    }
+
     private static int Setting(string name, int otherwise) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : otherwise;
 }

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Hypervisor.Engine.Native;
 using Hypervisor.Engine.Processor;
+using Hypervisor.Tests.Unit.Processor.Translation;
 
 namespace Hypervisor.Tests.Unit.Processor;
 
@@ -22,7 +23,8 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
 
     /// <param name="seed">Of all that is random.</param>
     /// <param name="translated">Code is translated when it is met, where the host can run translations.</param>
-    public HostileMachine(int seed, bool translated = false)
+    /// <param name="frames">So many pages of memory can be present at a time, and they come and go; 0 where they stay.</param>
+    public HostileMachine(int seed, bool translated = false, int frames = 0)
     {
         _random = new Random(seed);
         new Span<byte>((byte*)_memory.Address, (int)(MemoryBytes + (2 * ZoneBytes))).Fill(Zone);
@@ -41,6 +43,12 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
         {
             LocalApic = this,
         };
+        if (frames != 0)
+        {
+            Pages = new MovingPages(Host, (int)(MemoryBytes / 4096), frames, seed, () => [Cpu]);
+            Pages.Start();
+        }
+
         _stopper = new Thread(() =>
         {
             while (!_done)
@@ -53,6 +61,9 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
     }
 
     public X86Processor Cpu { get; }
+
+    /// <summary>Its pages, if they come and go.</summary>
+    public MovingPages? Pages { get; }
 
     public byte* PageAttributeTable => (byte*)_attributes.Address;
 
@@ -84,6 +95,7 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
         Cpu.RflagsRegister = (ulong)_random.Next(0x40_0000) & ~(_random.Next(4) == 0 ? 0ul : 0x2_0100);
         Cpu.Rip = mode == 16 ? (ulong)_random.Next((int)CodeBytes) : Code + (ulong)_random.Next((int)CodeBytes);
         var reason = Cpu.Run();
+        Pages?.ComeHome();
         Assert.InRange(reason, StopReason.Requested, StopReason.Shutdown);
         Assert.Equal(0ul, Cpu.State->Zero);
     }
@@ -98,9 +110,16 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
     public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
     {
         bool exists = address < MemoryBytes && address != HolePage;
+        if (Pages != null && exists && address != RomPage)
+        {
+            return Pages.TryGetPage(address, forWriting, out presence);
+        }
+
         presence = !exists ? PagePresence.None : address == RomPage ? PagePresence.ReadOnly : PagePresence.Writable;
         return exists ? Host + address : null;
     }
+
+    public void MakePresent(ulong address, bool forWriting) => Pages?.MakePresent(address, forWriting);
 
     public void CodePageWritten(ulong pageNumber)
     {
@@ -139,7 +158,9 @@ internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, 
     {
         _done = true;
         _stopper.Join();
+        Pages?.Stop();
         Cpu.Dispose();
+        Pages?.Dispose();
         _memory.Dispose();
         _attributes.Dispose();
     }

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Hypervisor.Engine.Processor;
+using Hypervisor.Tests.Unit.Processor.Translation;
 
 namespace Hypervisor.Tests.Unit.Processor.Oracle;
 
@@ -21,7 +22,9 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
     private readonly SegmentFile _segments;
 
     /// <param name="translated">Every block is translated when it is met, where the host can run translations.</param>
-    public InterpretedProcessor(bool translated = false)
+    /// <param name="frames">So many pages of memory can be present at a time, and they move; 0 where they stay.</param>
+    /// <param name="seed">Of the pages' movements.</param>
+    public InterpretedProcessor(bool translated = false, int frames = 0, int seed = 0)
     {
         BuildTables();
         _cpu = new X86Processor(new ProcessorOptions
@@ -38,6 +41,10 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
             LocalApic = new SilentApic(),
         };
         _memory.Processor = _cpu;
+        if (frames != 0)
+        {
+            _memory.Pages = new MovingPages(_memory.Bytes, (int)(MemoryBytes >> 12), frames, seed, () => [_cpu]);
+        }
 
         _cpu.Cr3 = Pml4;
         _cpu.Cr4 = X86Processor.Cr4Pae | X86Processor.Cr4Osfxsr | X86Processor.Cr4Osxmmexcpt | X86Processor.Cr4Osxsave;
@@ -56,6 +63,9 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
 
         _segments = _cpu.State->Segments;
     }
+
+    /// <summary>Its pages, if they move.</summary>
+    public MovingPages? Pages => _memory.Pages;
 
     /// <summary>The scratch memory.</summary>
     public Span<byte> Data => new(_memory.Bytes + DataPage, OracleLayout.DataBytes);
@@ -94,6 +104,7 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
         }
 
         var reason = _cpu.Run();
+        _memory.Pages?.ComeHome();
         ulong rip = registers->Rip;
         if (reason != StopReason.Requested || rip < Handlers || rip >= Handlers + 4096)
         {
@@ -215,10 +226,19 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
 
         public X86Processor? Processor { get; set; }
 
+        public MovingPages? Pages { get; set; }
+
+        public void MakePresent(ulong address, bool forWriting) => Pages?.MakePresent(address, forWriting);
+
         public FlatMemory() => NativeMemory.Clear(Bytes, (nuint)MemoryBytes);
 
         public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
         {
+            if (Pages != null && address < MemoryBytes)
+            {
+                return Pages.TryGetPage(address, forWriting, out presence);
+            }
+
             presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
             return address < MemoryBytes ? Bytes + address : null;
         }
@@ -233,6 +253,7 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
 
         public void Dispose()
         {
+            Pages?.Dispose();
             NativeMemory.AlignedFree(Bytes);
             NativeMemory.Free(PageAttributeTable);
         }

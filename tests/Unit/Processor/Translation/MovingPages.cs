@@ -116,19 +116,27 @@ internal sealed unsafe class MovingPages : IDisposable
         _thread.Start();
     }
 
-    /// <summary>Brings all pages home; the processors have stopped.</summary>
+    /// <summary>Brings all pages home for good; the processors have stopped.</summary>
     public void Stop()
     {
         _stops = true;
         _thread?.Join();
-        while (_present.Count > 0)
-        {
-            Evict(MaximumBatch);
-        }
-
+        ComeHome();
         while (_free.Count > 0)
         {
             Take();
+        }
+    }
+
+    /// <summary>Brings all pages home; the processors have stopped.</summary>
+    public void ComeHome()
+    {
+        lock (_gate)
+        {
+            while (_present.Count > 0)
+            {
+                Evict(MaximumBatch);
+            }
         }
     }
 
