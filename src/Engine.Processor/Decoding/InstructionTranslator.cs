@@ -125,7 +125,8 @@ internal static unsafe class InstructionTranslator
             bool absolute = longMode && basis == Iced.Intel.Register.None && index == Iced.Intel.Register.None;
             int size = absolute ? 8
                 : basis != Iced.Intel.Register.None ? RegisterExtensions.GetSize(basis)
-                : index != Iced.Intel.Register.None ? Math.Min(8, RegisterExtensions.GetSize(index))
+                : RegisterExtensions.IsGPR(index) ? RegisterExtensions.GetSize(index)
+                : index != Iced.Intel.Register.None ? from.MemoryDisplSize
                 : from.MemoryDisplSize == 2 ? 2 : 4;
             flags = size == 2 ? InstructionFlags.Address16 : size == 4 ? InstructionFlags.Address32 : 0;
         }

@@ -31,6 +31,21 @@ public sealed unsafe partial class X86Processor
         ? Read<T>(State->Gpr[4] + (ulong)above)
         : Read<T>(StackSlot((ulong)above, sizeof(T)));
 
+    /// <summary>
+    /// For instructions that name another operand in memory: raises #SS(0) where the stack's own, of so many bytes, is not canonical
+    /// (Intel SDM vol. 3A, 6.15, interrupt 12). The page walk only knows the segment that was named.
+    /// </summary>
+    /// <param name="offset">Of the operand from the stack pointer.</param>
+    /// <param name="size">In bytes.</param>
+    internal void CheckStackAddress(int offset, int size)
+    {
+        ulong first = State->Gpr[4] + (ulong)offset;
+        if (_is64Bit && !(IsCanonical(first) && IsCanonical(first + (ulong)size - 1)))
+        {
+            Raise(Vector.StackFault, 0);
+        }
+    }
+
     /// <summary>Adds to RSP, ESP or SP.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void MoveStack(int bytes)

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Hypervisor.Engine.Processor.Translation;
+using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor;
 
@@ -338,11 +339,21 @@ public sealed unsafe partial class X86Processor
             return true;
         }
 
+        if (site->IsBranch && site->Access == TranslatedAccess.Push && !IsCanonical(CallTarget(i)))
+        {
+            // The branch is looked at first: the stack is not touched.
+            return true;
+        }
+
         var kind = site->Access is TranslatedAccess.Write or TranslatedAccess.Push ? AccessKind.Write : AccessKind.Read;
         ulong last = linear + site->Size - 1;
         return (IsTranslated(linear, kind) || TryTranslate(linear, kind, out _))
             && (((linear ^ last) & ~PageMask) == 0 || IsTranslated(last, kind) || TryTranslate(last & ~PageMask, kind, out _));
     }
+
+    // Of a CALL whose target is not in memory.
+    private ulong CallTarget(DecodedInstruction* i) =>
+        i->CodeValue == (ushort)Code.Call_rel32_64 ? State->BlockRip + (ulong)i->Immediate : *(ulong*)((byte*)State + i->Reg0);
 
     private static int FindSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)
     {

@@ -76,6 +76,7 @@ internal static unsafe class BranchHandlers<T> where T : unmanaged, IBinaryInteg
     public static DecodedInstruction* CallMemory(X86Processor cpu, DecodedInstruction* i)
     {
         ulong target = Check(cpu, Width.ZeroExtend(cpu.ReadOperand<T>(i)));
+        cpu.CheckStackAddress(-sizeof(T), sizeof(T));
         cpu.Push(Width.Truncate<T>(Next(cpu, i)));
         return cpu.BranchIndirect(i, target);
     }

@@ -13,7 +13,9 @@ internal static unsafe class StackHandlers<T> where T : unmanaged, IBinaryIntege
 
     public static DecodedInstruction* PushMemory(X86Processor cpu, DecodedInstruction* i)
     {
-        cpu.Push(cpu.ReadOperand<T>(i));
+        T value = cpu.ReadOperand<T>(i);
+        cpu.CheckStackAddress(-sizeof(T), sizeof(T));
+        cpu.Push(value);
         return i + 1;
     }
 
@@ -34,6 +36,7 @@ internal static unsafe class StackHandlers<T> where T : unmanaged, IBinaryIntege
     public static DecodedInstruction* PopMemory(X86Processor cpu, DecodedInstruction* i)
     {
         // An address based on RSP is computed after RSP moved (Intel SDM vol. 2, POP).
+        cpu.CheckStackAddress(0, sizeof(T));
         T value = cpu.Peek<T>();
         ulong old = cpu.State->Gpr[4];
         cpu.MoveStack(sizeof(T));

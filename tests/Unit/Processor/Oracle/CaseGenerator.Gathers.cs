@@ -19,6 +19,9 @@ internal sealed partial class CaseGenerator
             return false;
         }
 
+        // Without a base the displacement is all there is, with addresses of 64 bits or, by prefix, of 32.
+        bool based = _random.Next(4) != 0;
+        bool narrow = !based && _random.Next(2) == 0;
         var basis = Register.RAX + _random.Next(16);
         long displacement = _random.Next(3) switch
         {
@@ -27,7 +30,11 @@ internal sealed partial class CaseGenerator
             _ => _random.Next(-0x10_0000, 0x10_0000),
         };
         ulong target = OracleLayout.Data + (ulong)_random.Next(RedZone, OracleLayout.DataBytes - RedZone);
-        if (!TryPin(basis, target - (ulong)displacement))
+        if (!based)
+        {
+            displacement = (long)target;
+        }
+        else if (!TryPin(basis, target - (ulong)displacement))
         {
             return false;
         }
@@ -45,7 +52,9 @@ internal sealed partial class CaseGenerator
                 : _random.Next(-GatherReach, GatherReach);
             if (quads)
             {
-                BinaryPrimitives.WriteInt64LittleEndian(indices.AsSpan(8 * element), index);
+                // What an address of 32 bits has no room for does not matter.
+                long beyond = narrow ? _random.NextInt64() & ~0xFFFF_FFFFL : 0;
+                BinaryPrimitives.WriteInt64LittleEndian(indices.AsSpan(8 * element), index ^ beyond);
             }
             else
             {
@@ -54,11 +63,11 @@ internal sealed partial class CaseGenerator
         }
 
         _pinnedVectors[number] = indices;
-        instruction.MemoryBase = basis;
+        instruction.MemoryBase = based ? basis : Register.None;
         instruction.MemoryIndex = (wide ? Register.YMM0 : Register.XMM0) + number;
         instruction.MemoryIndexScale = scale;
         instruction.MemoryDisplacement64 = (ulong)displacement;
-        instruction.MemoryDisplSize = displacement == 0 ? 0 : displacement is >= -128 and <= 127 ? 1 : 8;
+        instruction.MemoryDisplSize = !based ? narrow ? 4 : 8 : displacement == 0 ? 0 : displacement is >= -128 and <= 127 ? 1 : 8;
         return true;
     }
 }

@@ -78,14 +78,23 @@ public sealed unsafe class ExactFaultTests
     [InlineData("callreg", 13)]
     [InlineData("retto", 13)]
     [InlineData("vector", 13)]
+    [InlineData("pushmem", 12)]
+    [InlineData("popmem", 12)]
+    [InlineData("callmem", 12)]
     public void Addresses_that_are_not_canonical_fault(string kind, int vector) => TranslationComparison.Run(m => Fault(m, a =>
     {
         a.mov(rbx, NonCanonical);
         a.mov(rdi, M.Data);
         a.mov(__qword_ptr[rdi], rbx);
-        if (kind is "stack" or "push" or "pop" or "call" or "ret")
+        if (kind is "callmem")
         {
-            a.mov(rsp, kind is "push" or "call" ? NonCanonical + 64 : NonCanonical);
+            a.mov(rax, M.Code);
+            a.mov(__qword_ptr[rdi], rax);
+        }
+
+        if (kind is "stack" or "push" or "pop" or "call" or "ret" or "pushmem" or "popmem" or "callmem")
+        {
+            a.mov(rsp, kind is "push" or "call" or "pushmem" or "callmem" ? NonCanonical + 64 : NonCanonical);
         }
         else if (kind == "retto")
         {
@@ -113,11 +122,44 @@ public sealed unsafe class ExactFaultTests
             case "jmpmem": a.jmp(__qword_ptr[rdi]); break;
             case "callreg": a.call(rbx); break;
             case "retto": a.ret(); break;
+            case "pushmem": a.push(__qword_ptr[rdi]); break;
+            case "popmem": a.pop(__qword_ptr[rdi]); break;
+            case "callmem": a.call(__qword_ptr[rdi]); break;
             default: a.movups(xmm0, __xmmword_ptr[rbx]); break;
         }
     }), m =>
     {
         Assert.True(m.Vector == vector || (kind == "edge" && m.Vector == 14), $"vector {m.Vector}");
+    });
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_call_to_what_is_no_address_does_not_touch_the_stack(bool fromMemory) => TranslationComparison.Run(m =>
+    {
+        m.Map(M.Free, M.Data + 0x1000, M.Present | M.Writable);
+        Fault(m, a =>
+        {
+            a.mov(rbx, NonCanonical);
+            a.mov(rdi, M.Data);
+            a.mov(__qword_ptr[rdi], rbx);
+            a.mov(rsp, M.Free + 0x800);
+        }, a =>
+        {
+            if (fromMemory)
+            {
+                a.call(__qword_ptr[rdi]);
+            }
+            else
+            {
+                a.call(rbx);
+            }
+        });
+    }, m =>
+    {
+        const ulong accessedOrDirty = 0x60;
+        Assert.Equal(13, m.Vector);
+        Assert.Equal(0ul, m.Read(M.EntryOf(M.Free)) & accessedOrDirty);
     });
 
     [Theory]
