@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Monitoring.Statistics;
 using Hypervisor.Engine.Scheduling;
 
@@ -15,33 +16,65 @@ public sealed partial class HypervisorHost
 
     private static long MonotonicNanoseconds => Stopwatch.GetElapsedTime(0).Ticks * TimeSpan.NanosecondsPerTick;
 
+    /// <summary>What running machines use of the host: those of this process now, those of others by their last sample.</summary>
+    /// <param name="machines">All machines.</param>
+    internal (long CpuMHz, long MemoryMB) Usage(IReadOnlyList<VirtualMachine> machines)
+    {
+        VirtualMachine[] running = [.. machines.Where(static machine => machine.PowerState == PowerState.PoweredOn)];
+        VirtualMachine[] elsewhere = [.. running.Where(machine => !_running.ContainsKey(machine.Id))];
+        HostMemoryStatistics? memory = GetMemoryStatistics();
+        long managedMB = (memory?.UsedBytes ?? 0) >> 20;
+        long unmanagedMB = memory is not null ? 0 : running.Except(elsewhere).Sum(static machine => (long)machine.MemoryMB);
+        (long cpu, long memoryMB) = (CpuUsageMHz(), managedMB + unmanagedMB);
+        if (elsewhere.Length == 0)
+        {
+            return (cpu, memoryMB);
+        }
+
+        try
+        {
+            string[] ids = [.. elsewhere.Select(static machine => StatisticsService.EntityIdOf(machine.Id))];
+            IReadOnlyDictionary<string, double> consumed = Statistics.Newest(ids, StatisticsCounters.MemoryConsumed);
+            double othersMB = elsewhere.Sum(machine => consumed.TryGetValue(StatisticsService.EntityIdOf(machine.Id), out double kilobytes) ? kilobytes / KBPerMB : machine.MemoryMB);
+            return (cpu + (long)Statistics.Newest(ids, StatisticsCounters.CpuUsageMHz).Values.Sum(), memoryMB + (long)othersMB);
+        }
+        catch (StatisticsException)
+        {
+            // Get-Stat says what is wrong with the database; without it nothing is known of other processes but what their machines may take.
+            return (cpu, memoryMB + elsewhere.Sum(static machine => (long)machine.MemoryMB));
+        }
+    }
+
     internal HostReading ReadCounters()
     {
         ILookup<Guid, WorldSample> worlds = (Services.Scheduler?.Sample() ?? []).ToLookup(static world => world.MachineId);
         ILookup<Guid, DiskReading> disks = Services.StorageIo.Datastores
             .SelectMany(static datastore => datastore.Disks)
             .ToLookup(static disk => disk.Identity.MachineId, static disk => new DiskReading(disk.Identity.Index, disk.Datastore.Name, disk.Statistics));
+        HostMemoryStatistics? memory = GetMemoryStatistics();
+        var managed = (memory?.Machines ?? []).ToDictionary(static machine => machine.Id);
         HostTopology processors = Services.Processors.Value;
         return new HostReading
         {
-            Machines = [.. _running.Values.Select(running => Read(running, worlds[running.Machine.Configuration.Id], disks[running.Machine.Configuration.Id]))],
+            Machines = [.. _running.Values.Select(running => Read(running, worlds[running.Id], disks[running.Id], managed.GetValueOrDefault(running.Id)))],
             ProcessorMHz = processors.ProcessorMHz,
             CapacityMHz = CapacityMHz(processors),
             MemoryKB = (long)Services.PhysicalMemoryMB * KBPerMB,
+            Memory = memory,
             Uptime = TimeSpan.FromMilliseconds(Environment.TickCount64),
         };
     }
 
-    private static MachineReading Read(RunningMachine running, IEnumerable<WorldSample> worlds, IEnumerable<DiskReading> disks) => new()
+    private static MachineReading Read(RunningMachine running, IEnumerable<WorldSample> worlds, IEnumerable<DiskReading> disks, MachineMemoryStatistics? memory) => new()
     {
-        Id = running.Machine.Configuration.Id,
+        Id = running.Id,
         Time = MonotonicNanoseconds,
         PoweredOn = running.PoweredOnAt,
         Processors = [.. worlds.OrderBy(static world => world.Index).Select(static world => new ProcessorReading(
             world.Age, world.Times.Run, world.Used, world.Times.Ready, world.Times.CoStop, world.Times.Idle, world.Times.Limited))],
         Disks = [.. disks.OrderBy(static disk => disk.Index)],
         Adapters = [.. running.Machine.GetNetworkPorts().Select(static port => port.Statistics)],
-        Memory = new MemoryReading((long)running.Machine.Configuration.MemoryMB * KBPerMB),
+        Memory = new MemoryReading((long)running.Machine.Configuration.MemoryMB * KBPerMB, memory),
     };
 
     private long CapacityMHz(HostTopology processors)

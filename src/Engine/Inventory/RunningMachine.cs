@@ -18,6 +18,8 @@ internal sealed class RunningMachine : IDisposable
 
     public IMachine Machine { get; }
 
+    public Guid Id => Machine.Configuration.Id;
+
     public DateTimeOffset PoweredOn { get; } = DateTimeOffset.Now;
 
     /// <summary>The same, ns of a clock that is never set.</summary>

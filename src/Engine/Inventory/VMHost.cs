@@ -16,14 +16,13 @@ public sealed class VMHost
         IReadOnlyList<VirtualMachine> machines = host.GetMachines();
         NumVM = machines.Count;
         NumVMPoweredOn = machines.Count(static machine => machine.PowerState == PowerState.PoweredOn);
-        MemoryUsageMB = machines.Where(static machine => machine.PowerState == PowerState.PoweredOn).Sum(static machine => (long)machine.MemoryMB);
+        (CpuUsageMhz, MemoryUsageMB) = host.Usage(machines);
         HostSettings budget = host.Budget();
         NumCpuUsable = budget.CpuCount;
         CpuTotalMhz = budget.CapacityMHz;
         MemoryBudgetMB = budget.MemoryBudgetMB;
         NumaNodes = host.Services.Processors.Value.NodeCount;
         AdvancedSettings = host.AdvancedSettings.ToDictionary();
-        CpuUsageMhz = host.CpuUsageMHz();
         (Admission cpu, Admission memory) = host.Admissions();
         CpuReservedMhz = cpu.Used(null);
         MemoryReservedMB = memory.Used(null);
@@ -57,7 +56,7 @@ public sealed class VMHost
     /// <summary>Processor time that machines may use together, MHz: what the usable processors have, or less by a budget or a power cap.</summary>
     public long CpuTotalMhz { get; }
 
-    /// <summary>Processor time that the machines of this process used since the host was last asked for, MHz.</summary>
+    /// <summary>Processor time that running machines use, MHz: those of this process since the host was last asked for, those of others in their last sample of 20 seconds.</summary>
     public long CpuUsageMhz { get; }
 
     /// <summary>Processor time reserved by pools and by machines that are on, MHz.</summary>
@@ -84,10 +83,10 @@ public sealed class VMHost
     /// <summary>Memory, GB.</summary>
     public decimal MemoryTotalGB => Math.Round(MemoryTotalMB / 1024m, 3);
 
-    /// <summary>Memory of the machines that run, MB.</summary>
+    /// <summary>Memory of the host that running machines take, MB; what another process has not told yet (a machine just powered on) counts in full.</summary>
     public long MemoryUsageMB { get; }
 
-    /// <summary>Memory of the machines that run, GB.</summary>
+    /// <summary><see cref="MemoryUsageMB"/>, in GB.</summary>
     public decimal MemoryUsageGB => Math.Round(MemoryUsageMB / 1024m, 3);
 
     /// <summary>Machines in the inventory.</summary>

@@ -11,7 +11,7 @@ internal static class HostRates
 {
     private static readonly HashSet<StatisticsCounter> Summed =
     [
-        CpuUsageMHz, CpuUsed, CpuReady, CpuCoStop, MemoryGranted, MemoryConsumed, DiskUsage, DiskRead, DiskWrite, DiskReads, DiskWrites, DiskCommands,
+        CpuUsageMHz, CpuUsed, CpuReady, CpuCoStop, DiskUsage, DiskRead, DiskWrite, DiskReads, DiskWrites, DiskCommands,
         NetUsage, NetReceived, NetTransmitted, NetPacketsReceived, NetPacketsTransmitted, NetDroppedReceived, NetDroppedTransmitted,
     ];
 
@@ -22,9 +22,13 @@ internal static class HostRates
     public static IReadOnlyList<StatisticsValue> Of(HostReading host, IReadOnlyDictionary<Guid, MachineReading> before, IEnumerable<IReadOnlyList<StatisticsValue>> machines)
     {
         var sums = new Dictionary<StatisticsCounter, double>();
-        foreach (StatisticsValue value in machines.SelectMany(static values => values).Where(static value => value.Instance.Length == 0 && Summed.Contains(value.Counter)))
+        foreach (StatisticsValue value in machines.SelectMany(static values => values).Where(static value => value.Instance.Length == 0))
         {
-            sums[value.Counter] = sums.GetValueOrDefault(value.Counter) + value.Value;
+            StatisticsCounter? counter = Summed.Contains(value.Counter) ? value.Counter : MemoryRates.Summed.GetValueOrDefault(value.Counter);
+            if (counter is not null)
+            {
+                sums[counter] = sums.GetValueOrDefault(counter) + value.Value;
+            }
         }
 
         var values = new List<StatisticsValue>();
@@ -33,9 +37,9 @@ internal static class HostRates
             values.Add(new(CpuUsage, MachineRates.Aggregate, 100 * used / host.CapacityMHz));
         }
 
-        if (sums.TryGetValue(MemoryConsumed, out double consumed) && host.MemoryKB > 0)
+        if (host.Memory is { } memory)
         {
-            values.Add(new(MemoryUsage, MachineRates.Aggregate, 100 * consumed / host.MemoryKB));
+            MemoryRates.AddHost(values, memory, host.MemoryKB);
         }
 
         values.AddRange(sums.Select(static sum => new StatisticsValue(sum.Key, MachineRates.Aggregate, sum.Value)));

@@ -29,7 +29,7 @@ internal static class MachineRates
 
         var values = new List<StatisticsValue>();
         AddProcessors(values, earlier?.Processors, after.Processors, processorMHz);
-        AddMemory(values, after.Memory);
+        MemoryRates.Add(values, earlier?.Memory, after.Memory, seconds.TotalSeconds);
         AddDisks(values, earlier?.Disks ?? [], after.Disks, seconds);
         AddAdapters(values, earlier?.Adapters, after.Adapters, seconds.TotalSeconds);
         values.Add(new(Uptime, Aggregate, Math.Floor((after.Time - after.PoweredOn) / NanosecondsPerSecond)));
@@ -74,16 +74,6 @@ internal static class MachineRates
         values.Add(new(CpuWait, instance, passed.Wait / NanosecondsPerMillisecond));
         values.Add(new(CpuIdle, instance, passed.Idle / NanosecondsPerMillisecond));
         values.Add(new(CpuMaxLimited, instance, passed.Limited / NanosecondsPerMillisecond));
-    }
-
-    // The place for what the memory manager counts (active, shared, balloon, compression, swapping): a field of MemoryReading and a line here.
-    private static void AddMemory(List<StatisticsValue> values, MemoryReading memory)
-    {
-        values.Add(new(MemoryGranted, Aggregate, memory.GrantedKB));
-        if (memory.ConsumedKB is { } consumed)
-        {
-            values.Add(new(MemoryConsumed, Aggregate, consumed));
-        }
     }
 
     private static void AddDisks(List<StatisticsValue> values, IReadOnlyList<DiskReading> before, IReadOnlyList<DiskReading> after, TimeSpan elapsed)

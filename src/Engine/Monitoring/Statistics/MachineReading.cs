@@ -1,3 +1,4 @@
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Network;
 using Hypervisor.Engine.Storage.IoControl;
 
@@ -46,10 +47,10 @@ internal readonly record struct ProcessorReading(long Age, long Run, long Used, 
 /// <param name="Statistics">What it has done.</param>
 internal readonly record struct DiskReading(int Index, string Datastore, DiskIoStatistics Statistics);
 
-/// <summary>Memory of a machine, as it is. What the engine does not know is null and gives no sample.</summary>
-/// <param name="GrantedKB">Memory that the guest has been given.</param>
-/// <param name="ConsumedKB">Memory of the host that it takes.</param>
-internal sealed record MemoryReading(long GrantedKB, long? ConsumedKB = null);
+/// <summary>Memory of a machine.</summary>
+/// <param name="MemoryKB">Guest memory.</param>
+/// <param name="Managed">What the memory manager knows of it; null without one.</param>
+internal sealed record MemoryReading(long MemoryKB, MachineMemoryStatistics? Managed = null);
 
 /// <summary>What the host has, and the machines that run in this process.</summary>
 internal sealed record HostReading
@@ -65,6 +66,9 @@ internal sealed record HostReading
 
     /// <summary>Memory of the host, KB.</summary>
     public required long MemoryKB { get; init; }
+
+    /// <summary>How the machines use it; null on a host that does not manage memory.</summary>
+    public HostMemoryStatistics? Memory { get; init; }
 
     /// <summary>Time since the computer started.</summary>
     public required TimeSpan Uptime { get; init; }

@@ -53,6 +53,14 @@ public sealed class StatisticsService : IDisposable
         return [.. Query(entityId, entityId, query with { MaxSamples = 1 }).Select(static sample => sample.MetricId).Distinct()];
     }
 
+    /// <summary>The newest sample of a counter, of the whole of each entity that has one of the last minute.</summary>
+    /// <inheritdoc cref="Query"/>
+    internal IReadOnlyDictionary<string, double> Newest(IEnumerable<string> entityIds, StatisticsCounter counter)
+    {
+        var query = new StatisticsQuery { Counters = [counter.Name], Instances = [MachineRates.Aggregate], MaxSamples = 1, Start = _time.GetUtcNow().AddMinutes(-1) };
+        return entityIds.SelectMany(id => Query(id, id, query)).ToDictionary(static sample => sample.EntityId, static sample => sample.ExactValue);
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Sampler.Dispose();
 

@@ -36,8 +36,11 @@ internal sealed class StatisticsWriter
         ON CONFLICT(level, time, series) DO UPDATE SET total = max(total, excluded.total), count = count + excluded.count;
         """;
 
+    // Where several processes have a part in a sample, the largest is the host's; longer periods take it from the sample.
     private const string AddLatest = """
-        INSERT INTO sample(level, time, series, total, count) SELECT $level, $time, series, total, count FROM temp.batch WHERE rollup = 3
+        INSERT INTO sample(level, time, series, total, count)
+        SELECT $level, $time, series, max(total, coalesce((SELECT sample.total FROM sample WHERE level = $realtime AND time = $now AND sample.series = batch.series), total)), count
+        FROM temp.batch WHERE rollup = 3
         ON CONFLICT(level, time, series) DO UPDATE SET total = excluded.total, count = count + excluded.count;
         """;
 
@@ -102,7 +105,7 @@ internal sealed class StatisticsWriter
             long end = interval.EndOfPeriod(batch.Time);
             foreach (string statement in (string[])[AddSums, AddLargest, AddLatest])
             {
-                Run(statement, transaction, ("$level", interval.SamplingPeriodSecs), ("$time", end));
+                Run(statement, transaction, ("$level", interval.SamplingPeriodSecs), ("$time", end), ("$realtime", realtime), ("$now", batch.Time));
             }
         }
     }

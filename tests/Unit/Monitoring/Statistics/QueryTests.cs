@@ -79,6 +79,14 @@ public sealed class QueryTests : IDisposable
     }
 
     [Fact]
+    public void The_newest_sample_is_one_of_the_last_minute()
+    {
+        Assert.Equal(new Dictionary<string, double> { [_machine.Entity] = 150 }, _bench.Reader().Newest([_machine.Entity, "somebody else"], CpuUsageMHz));
+        _bench.Clock.ShiftClock(TimeSpan.FromSeconds(61));
+        Assert.Empty(_bench.Reader().Newest([_machine.Entity], CpuUsageMHz));
+    }
+
+    [Fact]
     public void Without_a_database_there_is_nothing_to_find()
     {
         using var empty = new StatisticsBench();
