@@ -13,10 +13,16 @@ internal readonly record struct HostMemoryDecision
     public long FreeBytes { get; init; }
 
     /// <summary>
-    /// While less than this is free, what a machine whose <see cref="MachineMemoryDecision.MustBlock"/> is set asks for has to wait. To be
-    /// looked at for every allocation: a second is a long time.
+    /// While less than this would be free, a machine that would have more than its <see cref="MachineMemoryDecision.BlockAboveBytes"/> waits
+    /// for memory; when nothing at all would be free, every machine does. To be looked at for every allocation: a second is a long time.
     /// </summary>
     public long BlockBelowFreeBytes { get; init; }
+
+    /// <summary>When less than this becomes free, or as much as <see cref="DecideAboveFreeBytes"/>, the state changes: decide at once and not only when it is time.</summary>
+    public long DecideBelowFreeBytes { get; init; }
+
+    /// <inheritdoc cref="DecideBelowFreeBytes"/>
+    public long DecideAboveFreeBytes { get; init; }
 
     /// <summary>What should come back and cannot, because of reservations and for want of room to swap to.</summary>
     public long UnreclaimableBytes { get; init; }
@@ -45,7 +51,8 @@ internal readonly record struct MachineMemoryDecision
 
     /// <summary>
     /// When <see cref="MachineMemoryInput.ConsumedBytes"/> reaches this, the machine gets no page before one of its own was evicted: its limit
-    /// and a sixteenth. <see cref="MachineMemoryPlan.Unlimited"/> without a limit.
+    /// and a sixteenth; in the states soft to low also what it could be entitled to (or what it has, while the balloon is to take that).
+    /// <see cref="MachineMemoryPlan.Unlimited"/> when nothing bounds it.
     /// </summary>
     public long CeilingBytes { get; init; }
 
@@ -55,7 +62,16 @@ internal readonly record struct MachineMemoryDecision
     /// <summary>New memory may be had in large pages. When it may not, large pages that are there are broken up.</summary>
     public bool AllowsLargePages { get; init; }
 
-    /// <summary>The machine waits for memory while less than <see cref="HostMemoryDecision.BlockBelowFreeBytes"/> is free, or its own ceiling is reached with no room to evict.</summary>
+    /// <summary>
+    /// While less than <see cref="HostMemoryDecision.BlockBelowFreeBytes"/> would be free, the machine waits for memory that would take
+    /// <see cref="MachineMemoryInput.ConsumedBytes"/> beyond this: what it could be entitled to if it wanted more, and never less than its reservation.
+    /// </summary>
+    public long BlockAboveBytes { get; init; }
+
+    /// <summary>
+    /// It waits for memory now: it is above <see cref="BlockAboveBytes"/> in the state low, or has reached its ceiling and nothing of it can be evicted.
+    /// For people; allocations go by the two amounts.
+    /// </summary>
     public bool MustBlock { get; init; }
 
     /// <summary>The balloon was asked and memory did not come back: compression and swap do its work for a while.</summary>
@@ -69,14 +85,18 @@ internal sealed class MachineMemoryHistory
 
     internal long BalloonTarget { get; set; }
 
-    /// <summary>Consumed memory when the balloon was last asked to bring some back, and how much.</summary>
-    internal long AskedAtConsumed { get; set; }
-
-    internal long Asked { get; set; }
+    /// <summary>The balloon is being asked to bring memory back: since when, ns, how much, and how things were then.</summary>
+    internal bool IsAsking { get; set; }
 
     internal long AskedSince { get; set; }
 
-    internal bool IsAsking { get; set; }
+    internal long Asked { get; set; }
+
+    internal long AskedAtConsumed { get; set; }
+
+    internal long AskedAtBalloon { get; set; }
+
+    internal long AskedAtUntouched { get; set; }
 
     /// <summary>Until when, ns, the balloon is not counted on.</summary>
     internal long DistrustedUntil { get; set; } = long.MinValue;

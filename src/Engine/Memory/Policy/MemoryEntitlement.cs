@@ -25,14 +25,11 @@ internal sealed class MemoryEntitlement
     private struct Node
     {
         public int Parent;
-        public double Shares, Floor, Demand, Active, Amount;
+        public double Shares, Floor, Demand, Active, Most, Amount, Fair;
     }
 
-    /// <summary>Some pool has a limit below what is in it would take.</summary>
-    public bool IsPoolLimited { get; private set; }
-
-    /// <summary>What all together would take, overhead included, bytes.</summary>
-    public double TotalDemand => _nodes[0].Demand;
+    /// <summary>Some pool has a limit.</summary>
+    public bool HasPoolLimits { get; private set; }
 
     /// <summary>Takes in pools and machines.</summary>
     /// <param name="pools">Pools, each after the one it is in.</param>
@@ -44,13 +41,13 @@ internal sealed class MemoryEntitlement
         Grow(count);
         _poolCount = 1 + pools.Length;
         _idlePrice = 1 / (1 - Math.Clamp(idleTaxPercent / 100.0, 0, MostTax));
-        IsPoolLimited = false;
+        HasPoolLimits = false;
         _nodes[0] = new Node { Parent = -1, Shares = 1 };
         for (int i = 0; i < pools.Length; i++)
         {
             // One that is not after its parent counts as the host's, rather than as a circle.
             int parent = pools[i].Parent < i ? pools[i].Parent + 1 : 0;
-            _nodes[i + 1] = new Node { Parent = Math.Max(0, parent), Shares = Math.Max(1, pools[i].Shares) };
+            _nodes[i + 1] = new Node { Parent = Math.Max(0, parent), Shares = Math.Max(1, pools[i].Shares), Most = Math.Max(0, pools[i].LimitBytes) };
         }
 
         for (int i = 0; i < machines.Length; i++)
@@ -64,8 +61,8 @@ internal sealed class MemoryEntitlement
             if (i < _poolCount)
             {
                 MemoryPoolPlan pool = pools[i - 1];
-                IsPoolLimited |= node.Demand > pool.LimitBytes;
-                node.Demand = Math.Min(node.Demand, Math.Max(0, pool.LimitBytes));
+                HasPoolLimits |= pool.LimitBytes != MachineMemoryPlan.Unlimited;
+                node.Demand = Math.Min(node.Demand, node.Most);
                 node.Floor = Math.Min(Math.Max(node.Floor, pool.ReservationBytes), node.Demand);
                 node.Active = Math.Min(node.Active, node.Demand);
             }
@@ -81,11 +78,13 @@ internal sealed class MemoryEntitlement
 
     /// <summary>Divides what there is among the machines measured.</summary>
     /// <param name="available">Memory for guests and overhead, bytes.</param>
-    /// <param name="results">Takes each machine's entitlement without its overhead, bytes.</param>
     /// <param name="machines">The machines measured.</param>
-    public void Divide(double available, ReadOnlySpan<MachineMemoryInput> machines, Span<long> results)
+    /// <param name="results">Takes each machine's entitlement without its overhead, bytes.</param>
+    /// <param name="fair">Takes what each machine could have if it alone wanted more than it does, bytes; not less than its entitlement.</param>
+    public void Divide(double available, ReadOnlySpan<MachineMemoryInput> machines, Span<long> results, Span<long> fair)
     {
-        _nodes[0].Amount = Math.Min(Math.Max(0, available), _nodes[0].Demand);
+        _nodes[0].Fair = Math.Max(0, available);
+        _nodes[0].Amount = Math.Min(_nodes[0].Fair, _nodes[0].Demand);
         for (int i = 0; i < _poolCount; i++)
         {
             DivideAmongChildren(i);
@@ -93,7 +92,10 @@ internal sealed class MemoryEntitlement
 
         for (int i = 0; i < machines.Length; i++)
         {
-            results[i] = Math.Max(0, (long)(_nodes[_poolCount + i].Amount - Math.Max(0, machines[i].OverheadBytes)));
+            ref readonly Node node = ref _nodes[_poolCount + i];
+            long overhead = Math.Max(0, machines[i].OverheadBytes);
+            results[i] = Math.Max(0, (long)(node.Amount - overhead));
+            fair[i] = Math.Max(0, (long)(Math.Max(node.Amount, node.Fair) - overhead));
         }
     }
 
@@ -117,6 +119,7 @@ internal sealed class MemoryEntitlement
             Floor = overhead + Math.Min(Math.Max(0, plan.ReservationBytes), demand),
             Demand = overhead + demand,
             Active = overhead + Math.Clamp(machine.ActiveBytes, 0, demand),
+            Most = overhead + Math.Min(plan.MemoryBytes, Math.Max(0, plan.LimitBytes)),
         };
     }
 
@@ -152,12 +155,13 @@ internal sealed class MemoryEntitlement
     private void DivideAmongChildren(int pool)
     {
         ReadOnlySpan<int> children = _children.AsSpan(_firstChild[pool], _firstChild[pool + 1] - _firstChild[pool]);
-        double amount = _nodes[pool].Amount, sum = 0;
+        double amount = _nodes[pool].Amount, unwanted = _nodes[pool].Fair, sum = 0;
         int bends = 0;
         foreach (int child in children)
         {
             ref readonly Node node = ref _nodes[child];
             sum += node.Floor;
+            unwanted -= node.Demand;
             if (node.Floor < node.Demand)
             {
                 bends = AddBends(in node, bends);
@@ -184,7 +188,11 @@ internal sealed class MemoryEntitlement
         foreach (int child in children)
         {
             ref Node node = ref _nodes[child];
-            node.Amount = Math.Clamp(Untaxed(in node, level * node.Shares), node.Floor, node.Demand);
+            double earned = Untaxed(in node, level * node.Shares);
+            node.Amount = Math.Clamp(earned, node.Floor, node.Demand);
+
+            // One that wants no more than it has may begin to: it could have what nobody wants, or else what the level gives.
+            node.Fair = Math.Min(Math.Max(node.Floor, unwanted >= 0 ? node.Demand + unwanted : earned), node.Most);
         }
     }
 

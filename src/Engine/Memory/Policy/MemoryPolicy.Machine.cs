@@ -17,7 +17,7 @@ internal sealed partial class MemoryPolicy
         long byBalloon = failing ? 0 : Math.Min(gap, room);
         long evict = Evict(in machine, index, gap, byBalloon, urgent, passed);
         long target = BalloonTarget(in machine, index, Math.Min(gap, room), passed);
-        long ceiling = plan.LimitBytes >= plan.MemoryBytes ? MachineMemoryPlan.Unlimited : plan.LimitBytes + (plan.LimitBytes / _options.LimitSlackDivisor);
+        long blockAbove = Math.Max(_fair[index], Math.Min(plan.ReservationBytes, plan.LimitBytes)), ceiling = Ceiling(in machine, index, blockAbove, byBalloon);
         return new MachineMemoryDecision
         {
             EntitlementBytes = entitlement,
@@ -26,8 +26,22 @@ internal sealed partial class MemoryPolicy
             SwapTargetBytes = Math.Max(0, machine.SwappedBytes) + Math.Max(0, machine.CompressedBytes) + evict,
             CeilingBytes = ceiling,
             AllowsLargePages = _state == HostMemoryState.High,
-            MustBlock = (_state == HostMemoryState.Low && machine.ConsumedBytes > entitlement) || (machine.ConsumedBytes > ceiling && machine.EvictionRoomBytes <= 0),
+            BlockAboveBytes = blockAbove,
+            MustBlock = (_state == HostMemoryState.Low && machine.ConsumedBytes > blockAbove) || (machine.ConsumedBytes > ceiling && machine.EvictionRoomBytes <= 0),
             IsBalloonFailing = failing,
+        };
+    }
+
+    // Where a machine has to pay for growth with pages of its own. A host that is short grants it no more than it is entitled to, so that who
+    // uses most does not get most. What it has already and the balloon is to take it may use until then.
+    private long Ceiling(in MachineMemoryInput machine, int index, long fair, long byBalloon)
+    {
+        long limit = _limitedFair[index], ceiling = limit >= machine.Plan.MemoryBytes ? MachineMemoryPlan.Unlimited : limit + (limit / _options.LimitSlackDivisor);
+        return _state switch
+        {
+            HostMemoryState.High or HostMemoryState.Clear => ceiling,
+            HostMemoryState.Soft when byBalloon > 0 => Math.Min(ceiling, Math.Max(fair, machine.ConsumedBytes)),
+            _ => Math.Min(ceiling, fair),
         };
     }
 
@@ -42,12 +56,20 @@ internal sealed partial class MemoryPolicy
     private static long BalloonRoom(in MachineMemoryInput machine, long entitlement) =>
         Math.Max(0, Math.Min(BalloonMost(in machine), machine.Plan.MemoryBytes - entitlement) - BalloonSize(in machine));
 
+    // Guest memory that takes none of the host's: a balloon may take it before what brings something back.
+    private static long Untouched(in MachineMemoryInput machine) =>
+        Math.Max(0, machine.Plan.MemoryBytes - MemoryEntitlement.DemandOf(in machine));
+
+    // The balloon and the pages that are somewhere else come to more than the guest has. A sixteenth is for counts of different moments.
+    private static bool IsLie(in MachineMemoryInput machine) =>
+        BalloonSize(in machine) + machine.ConsumedBytes - machine.CompressionCacheBytes + machine.CompressedBytes + machine.SwappedBytes > machine.Plan.MemoryBytes + (machine.Plan.MemoryBytes / 16);
+
     // Whether the balloon, asked for so much, is to be counted on. It is judged by the memory that comes back, not by the size that its driver
-    // reports: a driver may lie, and pages that the guest never used bring nothing.
+    // reports, because a driver may lie; only untouched memory in the balloon counts by that, and one that lies has soon reported it all.
     private bool JudgeBalloon(in MachineMemoryInput machine, long asked, long now)
     {
         MachineMemoryHistory history = machine.History;
-        if (now < history.DistrustedUntil)
+        if (now < history.DistrustedUntil || IsLie(in machine))
         {
             history.IsAsking = false;
             return true;
@@ -62,8 +84,9 @@ internal sealed partial class MemoryPolicy
         if (history.IsAsking && now - history.AskedSince >= _options.BalloonPatience)
         {
             double possible = (double)Step(machine.Plan, _options.InflateDivisor, Second) * (now - history.AskedSince) / Second;
+            long useless = Math.Clamp(BalloonSize(in machine) - history.AskedAtBalloon, 0, history.AskedAtUntouched);
             history.IsAsking = false;
-            if (history.AskedAtConsumed - machine.ConsumedBytes < Math.Min(history.Asked, possible) / 4)
+            if (history.AskedAtConsumed - machine.ConsumedBytes + useless < Math.Min(history.Asked, possible) / 4)
             {
                 history.DistrustedUntil = now + _options.BalloonDistrust;
                 return true;
@@ -72,7 +95,8 @@ internal sealed partial class MemoryPolicy
 
         if (!history.IsAsking)
         {
-            (history.IsAsking, history.AskedSince, history.AskedAtConsumed, history.Asked) = (true, now, machine.ConsumedBytes, asked);
+            (history.IsAsking, history.AskedSince, history.Asked) = (true, now, asked);
+            (history.AskedAtConsumed, history.AskedAtBalloon, history.AskedAtUntouched) = (machine.ConsumedBytes, BalloonSize(in machine), Untouched(in machine));
         }
 
         return false;
@@ -104,7 +128,7 @@ internal sealed partial class MemoryPolicy
         if (inflate > 0)
         {
             // Relative to what the balloon is, so that a driver that lags is not asked for more and more.
-            target = Math.Min(current + inflate, Math.Max(current, before) + Step(plan, _options.InflateDivisor, passed));
+            target = Math.Min(current + Math.Min(inflate + Untouched(in machine), BalloonRoom(in machine, entitlement)), Math.Max(current, before) + Step(plan, _options.InflateDivisor, passed));
         }
         else if (current > 0 && _state <= HostMemoryState.Soft && (below >= current || below > plan.MemoryBytes / _options.DeflateDeadbandDivisor))
         {

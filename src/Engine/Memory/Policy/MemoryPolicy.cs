@@ -9,9 +9,12 @@ internal sealed partial class MemoryPolicy
     private const long PageSize = (long)GuestMemory.PageSize, Second = 1_000_000_000, LongestStep = Second;
     private const int Percent = 100;
 
+    // More memory than there is.
+    private const double NoBound = 1L << 60;
+
     private readonly MemoryPolicyOptions _options;
     private readonly MemoryEntitlement _entitlement = new();
-    private long[] _entitled = [], _limited = [], _gaps = [];
+    private long[] _entitled = [], _fair = [], _limited = [], _limitedFair = [], _gaps = [];
     private HostMemoryState _state;
     private long _decided = long.MinValue;
 
@@ -43,7 +46,7 @@ internal sealed partial class MemoryPolicy
         Grow(machines.Length);
         DivideMemory(in host, pools, machines, free, minFree);
 
-        long missing = Math.Max(0, Goal(minFree) - free), fast = Math.Max(0, FreeMemoryThresholds.Exit(HostMemoryState.Hard, minFree) - free), reclaimable = 0;
+        long missing = Math.Max(0, Goal(minFree) - free), fast = Math.Max(0, Goal(FreeMemoryThresholds.Exit(HostMemoryState.Hard, minFree)) - free), reclaimable = 0;
         long gaps = FindGaps(machines);
         for (int i = 0; i < machines.Length; i++)
         {
@@ -61,7 +64,9 @@ internal sealed partial class MemoryPolicy
             State = _state,
             MinFreeBytes = minFree,
             FreeBytes = free,
-            BlockBelowFreeBytes = FreeMemoryThresholds.Entry(HostMemoryState.Low, minFree),
+            BlockBelowFreeBytes = _state == HostMemoryState.Low ? FreeMemoryThresholds.Exit(_state, minFree) : FreeMemoryThresholds.Entry(HostMemoryState.Low, minFree),
+            DecideBelowFreeBytes = _state == HostMemoryState.Low ? long.MinValue : FreeMemoryThresholds.Entry(_state + 1, minFree),
+            DecideAboveFreeBytes = FreeMemoryThresholds.Exit(_state, minFree),
             UnreclaimableBytes = _state >= HostMemoryState.Soft ? Math.Max(0, missing - reclaimable) : 0,
             NextAfter = _state switch
             {
@@ -72,7 +77,8 @@ internal sealed partial class MemoryPolicy
         };
     }
 
-    private long Goal(long minFree) => minFree * _options.GoalPercent / Percent;
+    // A little more than what a state is left at, so that it is left.
+    private long Goal(long threshold) => threshold * _options.GoalPercent / Percent;
 
     // What is to be divided follows from what is free: however memory is counted, the machines together give back what is missing.
     private void DivideMemory(in HostMemoryInput host, ReadOnlySpan<MemoryPoolPlan> pools, ReadOnlySpan<MachineMemoryInput> machines, long free, long minFree)
@@ -84,18 +90,19 @@ internal sealed partial class MemoryPolicy
         }
 
         _entitlement.Measure(pools, machines, host.Settings.SamplePeriodSeconds > 0 ? host.Settings.IdleTaxPercent : 0);
-        _entitlement.Divide(available, machines, _entitled);
+        _entitlement.Divide(available, machines, _entitled, _fair);
 
         // What limits alone leave: what is above has to go even where there is plenty.
-        if (_entitlement.IsPoolLimited && available < _entitlement.TotalDemand)
+        if (_entitlement.HasPoolLimits)
         {
-            _entitlement.Divide(_entitlement.TotalDemand, machines, _limited);
+            _entitlement.Divide(NoBound, machines, _limited, _limitedFair);
             return;
         }
 
         for (int i = 0; i < machines.Length; i++)
         {
-            _limited[i] = _entitlement.IsPoolLimited ? _entitled[i] : MemoryEntitlement.DemandOf(in machines[i]);
+            _limited[i] = MemoryEntitlement.DemandOf(in machines[i]);
+            _limitedFair[i] = Math.Min(machines[i].Plan.MemoryBytes, machines[i].Plan.LimitBytes);
         }
     }
 
@@ -152,7 +159,9 @@ internal sealed partial class MemoryPolicy
         {
             int size = Math.Max(count, 2 * _gaps.Length);
             _entitled = new long[size];
+            _fair = new long[size];
             _limited = new long[size];
+            _limitedFair = new long[size];
             _gaps = new long[size];
         }
     }

@@ -28,7 +28,7 @@ public sealed class MemoryEntitlementTests
         var entitlement = new MemoryEntitlement();
         long[] results = new long[machines.Length];
         entitlement.Measure(pools ?? [], machines, tax);
-        entitlement.Divide((double)availableMB * MB, machines, results);
+        entitlement.Divide((double)availableMB * MB, machines, results, new long[machines.Length]);
         return [.. results.Select(static bytes => (bytes + (MB / 2)) / MB)];
     }
 
