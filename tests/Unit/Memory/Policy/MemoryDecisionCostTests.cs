@@ -1,10 +1,11 @@
 using System.Diagnostics;
 using Hypervisor.Engine.Memory.Policy;
+using Xunit.Abstractions;
 using static Hypervisor.Tests.Unit.Memory.Policy.MemorySimulation;
 
 namespace Hypervisor.Tests.Unit.Memory.Policy;
 
-public sealed class MemoryDecisionCostTests
+public sealed class MemoryDecisionCostTests(ITestOutputHelper output)
 {
     [Fact]
     public void Decisions_allocate_nothing()
@@ -17,29 +18,28 @@ public sealed class MemoryDecisionCostTests
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
     }
 
-    [Fact]
-    public void A_decision_for_thousands_of_machines_takes_about_as_much_a_machine_as_one_for_hundreds()
-    {
-        double few = NanosecondsPerMachine(200), many = NanosecondsPerMachine(10_000);
-
-        // Sorting adds a factor of log 10000 / log 200, less than two; a quadratic decision would take fifty times as much.
-        Assert.True(many < 10 * few, $"{few:0} ns a machine of 200, {many:0} ns of 10,000");
-    }
-
-    private static double NanosecondsPerMachine(int count)
+    [Theory]
+    [InlineData(200)]
+    [InlineData(1000)]
+    [InlineData(10_000)]
+    public void However_many_machines_there_are_they_are_entitled_together_to_what_there_is(int count)
     {
         (MemoryPolicy policy, HostMemoryInput host, MemoryPoolPlan[] pools, MachineMemoryInput[] machines) = Host(count);
         var decisions = new MachineMemoryDecision[machines.Length];
-        long now = Decide(policy, host, pools, machines, decisions, 5, 0);
-        double best = double.MaxValue;
-        for (int round = 0; round < 5; round++)
+        long now = 0;
+        var best = TimeSpan.MaxValue;
+        for (int round = 0; round < 20; round++)
         {
             long start = Stopwatch.GetTimestamp();
-            now = Decide(policy, host, pools, machines, decisions, 4, now);
-            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalNanoseconds / (4.0 * count));
+            now = Decide(policy, host, pools, machines, decisions, 1, now);
+            TimeSpan took = Stopwatch.GetElapsedTime(start);
+            best = took < best ? took : best;
         }
 
-        return best;
+        // The time is for people who run this alone, in a Release build.
+        output.WriteLine($"{count} machines: {best.TotalMicroseconds:0} us a decision");
+        long goal = FreeMemoryThresholds.MinFree(host.BudgetBytes) * 106 / 100, entitled = decisions.Sum(static decision => decision.EntitlementBytes) + machines.Sum(static machine => machine.OverheadBytes);
+        Assert.InRange(entitled, (host.BudgetBytes - goal) * 0.9, host.BudgetBytes - goal + count);
     }
 
     private static long Decide(MemoryPolicy policy, HostMemoryInput host, MemoryPoolPlan[] pools, MachineMemoryInput[] machines, MachineMemoryDecision[] decisions, int times, long now)
@@ -57,7 +57,7 @@ public sealed class MemoryDecisionCostTests
     private static (MemoryPolicy Policy, HostMemoryInput Host, MemoryPoolPlan[] Pools, MachineMemoryInput[] Machines) Host(int count)
     {
         var random = new Random(5);
-        MemoryPoolPlan[] pools = [.. Enumerable.Range(0, 20).Select(i => new MemoryPoolPlan((i / 2) - 1, random.Next(1, 1000), 0, i % 5 == 0 ? 40 * GB : MachineMemoryPlan.Unlimited))];
+        MemoryPoolPlan[] pools = [.. Enumerable.Range(0, 20).Select(i => new MemoryPoolPlan((i / 2) - 1, random.Next(1, 1000), 0, i % 5 == 0 ? 100_000 * GB : MachineMemoryPlan.Unlimited))];
         MachineMemoryInput[] machines = [.. Enumerable.Range(0, count).Select(_ => new MachineMemoryInput
         {
             Plan = new MachineMemoryPlan { MemoryBytes = GB, Shares = random.Next(1, 20_000), ReservationBytes = random.Next(100) * MB, Pool = random.Next(-1, pools.Length), BalloonMaxBytes = 600 * MB },
@@ -69,6 +69,6 @@ public sealed class MemoryDecisionCostTests
             EvictionRoomBytes = GB,
         })];
         long used = machines.Sum(static machine => machine.ConsumedBytes + machine.OverheadBytes);
-        return (new MemoryPolicy(), new HostMemoryInput { BudgetBytes = used, UsedBytes = used - (used / 100), ProcessorMHz = 10_000, Settings = MemoryPolicySettings.Default }, pools, machines);
+        return (new MemoryPolicy(), new HostMemoryInput { BudgetBytes = used + (used / 200), UsedBytes = used, ProcessorMHz = 10_000, Settings = MemoryPolicySettings.Default }, pools, machines);
     }
 }
