@@ -61,7 +61,7 @@ internal sealed partial class MachineHardware : IDisposable
             }
 
             Memory.Written = Partition.NotifyHostWrite;
-            _managed = memory is null ? null : Own(Manage(memory, configuration, events));
+            _managed = memory is null ? null : Own(Manage(memory, configuration, control, events));
 
             _interrupts = new InterruptRouter(Partition);
             _interrupts.Map(_bus);
@@ -219,7 +219,7 @@ internal sealed partial class MachineHardware : IDisposable
         }
     }
 
-    private ManagedMemory Manage(MemoryManager manager, VirtualMachineConfiguration configuration, Action<MachineEvent> events)
+    private ManagedMemory Manage(MemoryManager manager, VirtualMachineConfiguration configuration, IMachineControl control, Action<MachineEvent> events)
     {
         try
         {
@@ -233,6 +233,7 @@ internal sealed partial class MachineHardware : IDisposable
                 SwapPath = manager.SwapPathOf(configuration.Id),
                 OverheadBytes = (long)MachineMemory.OverheadOf(configuration) << 20,
                 Raise = events,
+                Failed = error => control.ReportFailure("guest memory", error),
             });
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

@@ -70,13 +70,13 @@ public sealed unsafe partial class GuestPages
         switch (entry.State)
         {
             case PageState.Private:
-                host = Home(page);
+                host = HomeOf(page);
                 writable = true;
                 return true;
 
             // Not for stores yet, so that the first one is seen.
             case PageState.Untouched when !forWriting:
-                host = Home(page);
+                host = HomeOf(page);
                 return true;
 
             case PageState.Shared when !forWriting:
@@ -108,7 +108,18 @@ public sealed unsafe partial class GuestPages
                         return false;
                     }
 
-                    bool taken = entry.State == PageState.Untouched && forWriting;
+                    if (IsEngaged && !_homes.AreAsked && forWriting && (entry.State == PageState.Untouched || !entry.IsUnmarked))
+                    {
+                        // Nobody asks again when the device stores.
+                        if (!MakePresent(page, forWriting: true, isProcessor: false))
+                        {
+                            return false;
+                        }
+
+                        break;
+                    }
+
+                    bool taken = entry.State == PageState.Untouched && forWriting && IsEngaged;
                     if (Replace(page, entry, (taken ? entry.In(PageState.Private) : entry).Touched().Pinned()))
                     {
                         Moved(taken ? PageState.Untouched : entry.State, taken ? PageState.Private : entry.State);
@@ -133,6 +144,34 @@ public sealed unsafe partial class GuestPages
         }
     }
 
+    /// <summary>
+    /// Somebody stores to a page that is protected: it is in use, and is not protected any more. It is moving meanwhile, or it could be
+    /// marked again in between and its protection be taken away afterwards.
+    /// </summary>
+    internal void AllowStores(int page)
+    {
+        var spin = default(SpinWait);
+        while (true)
+        {
+            var entry = Read(page);
+            if (entry.State == PageState.Moving)
+            {
+                spin.SpinOnce();
+            }
+            else if (entry.State != PageState.Private)
+            {
+                // Taken in the meantime: who stores finds that it is not there.
+                return;
+            }
+            else if (Replace(page, entry, entry.In(PageState.Moving)))
+            {
+                _homes.Unwatch(page);
+                Write(page, entry.Touched());
+                return;
+            }
+        }
+    }
+
     /// <summary>Takes a pin back.</summary>
     internal void Unpin(int page) => RemovePin(page);
 
@@ -150,7 +189,11 @@ public sealed unsafe partial class GuestPages
             };
             if (!takesMemory)
             {
-                if (entry.IsUnmarked || Replace(page, entry, entry.Touched()))
+                if (!_homes.AreAsked && forWriting && !entry.IsUnmarked)
+                {
+                    AllowStores(page);
+                }
+                else if (entry.IsUnmarked || Replace(page, entry, entry.Touched()))
                 {
                     return true;
                 }
@@ -163,7 +206,7 @@ public sealed unsafe partial class GuestPages
             {
                 Wait();
             }
-            else if (entry.State == PageState.Untouched)
+            else if (entry.State == PageState.Untouched && _homes.AreAsked)
             {
                 if (Replace(page, entry, entry.In(PageState.Private).Touched()))
                 {
@@ -191,25 +234,31 @@ public sealed unsafe partial class GuestPages
     // The page is Moving, and this thread's.
     private bool BringHome(int page, PageEntry entry, bool isProcessor)
     {
-        byte* home = Home(page);
+        // Straight to where it is going to be, unless only the kernel can put it there.
+        byte* room = stackalloc byte[_homes.AreAsked ? 0 : PageBytes];
+        byte* content = _homes.AreAsked ? HomeOf(page) : room;
         switch (entry.State)
         {
+            case PageState.Untouched:
+                content = null;
+                break;
+
             case PageState.Shared:
                 // Nobody may read the frame any more when the first store goes to the copy.
-                _translations.Forget(AddressOf(page));
-                PageContent.Copy(_frames.Address(entry.Index), home);
+                _homes.Watch([page]);
+                PageContent.Copy(_frames.Address(entry.Index), content);
                 ReleaseFrame(entry.Index);
                 Interlocked.Increment(ref _copies);
                 break;
 
             case PageState.Compressed:
-                Decompress(page, entry, home);
+                Decompress(page, entry, content);
                 _cache.Free(entry.Index);
                 Interlocked.Increment(ref _decompressions);
                 break;
 
             default:
-                var result = _swap!.Read(entry.Index, home);
+                var result = _swap!.Read(entry.Index, content);
                 if (result == SwapResult.Done)
                 {
                     Interlocked.Increment(ref _swapIns);
@@ -224,6 +273,11 @@ public sealed unsafe partial class GuestPages
                 // A processor that is going to be stopped before its next instruction gets whatever is there.
                 _swap.Free(entry.Index);
                 break;
+        }
+
+        if (!_homes.AreAsked)
+        {
+            _homes.Place(page, content);
         }
 
         Write(page, entry.In(PageState.Private).Touched());

@@ -15,6 +15,7 @@ public sealed unsafe partial class GuestPages
     private const int ShareBatch = 1024;
 
     private readonly Lock _reclaim = new();
+    private readonly List<int> _marked = [];
     private readonly AnonymousMemory _staging = AnonymousMemory.Allocate(SwapBatch * PageBytes);
     private readonly nint[] _swapCopies = new nint[SwapBatch];
     private readonly int[] _swapPages = new int[SwapBatch];
@@ -116,7 +117,7 @@ public sealed unsafe partial class GuestPages
         lock (_reclaim)
         {
             int shared = 0;
-            for (int left = Math.Min(pages, Count); left > 0 && !_abandoned; left -= ShareBatch)
+            for (int left = IsEngaged ? Math.Min(pages, Count) : 0; left > 0 && !_abandoned; left -= ShareBatch)
             {
                 shared += ShareNext(Math.Min(left, ShareBatch));
             }
@@ -135,22 +136,28 @@ public sealed unsafe partial class GuestPages
     {
         lock (_reclaim)
         {
-            bool any = false;
+            if (!IsEngaged)
+            {
+                return ReleaseUnknown(ranges);
+            }
+
             foreach (var range in ranges)
             {
                 var (first, count) = Resolve(range);
                 for (int page = first; page < first + count; page++)
                 {
-                    any |= TryMark(page);
+                    if (TryMark(page))
+                    {
+                        _marked.Add(page);
+                    }
                 }
             }
 
-            if (!any)
+            if (!WatchMarked())
             {
                 return 0;
             }
 
-            _translations.ForgetAll();
             int released = 0;
             foreach (var range in ranges)
             {
@@ -205,24 +212,21 @@ public sealed unsafe partial class GuestPages
 
     private int MarkWatched(int pages)
     {
-        int marked = 0;
-        while (marked < pages && _lead < Count)
+        Engage();
+        while (_marked.Count < pages && _lead < Count)
         {
             var entry = Read(_markHand);
             if (entry is { State: PageState.Private, IsWatched: false, Pins: 0 } && Replace(_markHand, entry, entry.Watched()))
             {
-                marked++;
+                _marked.Add(_markHand);
             }
 
             _markHand = Next(_markHand);
             _lead++;
         }
 
-        if (marked > 0)
-        {
-            _translations.ForgetAll();
-        }
-
+        int marked = _marked.Count;
+        WatchMarked();
         return marked;
     }
 
@@ -230,14 +234,10 @@ public sealed unsafe partial class GuestPages
     {
         // A copy: the page can change until it is taken, and then the copy is thrown away.
         byte* copy = (byte*)_swapCopies[_swapCount];
-        PageContent.Copy(Home(page), copy);
-        if ((methods & ReclaimMethods.Share) != 0)
+        PageContent.Copy(HomeOf(page), copy);
+        if ((methods & ReclaimMethods.Share) != 0 && ShareCopy(page, entry, copy, mayCreate: false))
         {
-            int frame = _frames.Share(copy, HashOf(copy));
-            if (frame >= 0)
-            {
-                return CommitShared(page, entry, frame) ? 1 : 0;
-            }
+            return 1;
         }
 
         if ((methods & ReclaimMethods.Compress) != 0 && _cache.Store(copy, page, out int slot) == CompressionOutcome.Stored)
@@ -253,6 +253,20 @@ public sealed unsafe partial class GuestPages
         _swapPages[_swapCount] = page;
         _swapEntries[_swapCount++] = entry;
         return _swapCount == SwapBatch ? WriteSwapBatch() : 0;
+    }
+
+    // Where processors cannot be led to a frame, only pages of zeroes go, to nowhere: that is what a page that is not there reads as. Equal
+    // pages are then the host kernel's to merge (KSM).
+    private bool ShareCopy(int page, PageEntry entry, byte* copy, bool mayCreate)
+    {
+        if (!_homes.AreAsked)
+        {
+            return PageContent.IsZero(copy) && Commit(page, entry, PageState.Untouched, 0);
+        }
+
+        ulong hash = HashOf(copy);
+        int frame = mayCreate ? _frames.Create(copy, hash) : _frames.Share(copy, hash);
+        return frame >= 0 && CommitShared(page, entry, frame);
     }
 
     private bool CommitShared(int page, PageEntry entry, int frame)
@@ -367,7 +381,7 @@ public sealed unsafe partial class GuestPages
             return 0;
         }
 
-        _translations.ForgetAll();
+        _homes.Watch(_candidates.AsSpan(0, candidates));
         int shared = 0;
         byte* copy = (byte*)_swapCopies[0];
         foreach (int page in _candidates.AsSpan(0, candidates))
@@ -375,9 +389,8 @@ public sealed unsafe partial class GuestPages
             var entry = Read(page);
             if (entry is { State: PageState.Private, IsWatched: true, Pins: 0 })
             {
-                PageContent.Copy(Home(page), copy);
-                int frame = _frames.Create(copy, HashOf(copy));
-                shared += frame >= 0 && CommitShared(page, entry, frame) ? 1 : 0;
+                PageContent.Copy(HomeOf(page), copy);
+                shared += ShareCopy(page, entry, copy, mayCreate: true) ? 1 : 0;
             }
         }
 
@@ -412,7 +425,12 @@ public sealed unsafe partial class GuestPages
     // Whether a page seems to have the content of another. It may change while it is looked at: this is only a hint.
     private bool HasTwin(int page)
     {
-        byte* home = Home(page);
+        byte* home = HomeOf(page);
+        if (!_homes.AreAsked)
+        {
+            return PageContent.IsZero(home);
+        }
+
         ulong hash = HashOf(home);
         int frame = _frames.Share(home, hash);
         if (frame == SharedFrames.None)
@@ -496,7 +514,7 @@ public sealed unsafe partial class GuestPages
         return true;
     }
 
-    private void Discard(int page) => MemoryAdvice.Release((nint)Home(page), PageBytes);
+    private void Discard(int page) => MemoryAdvice.Release((nint)HomeOf(page), PageBytes);
 
     private void ReleaseFrame(int frame)
     {
@@ -534,6 +552,18 @@ public sealed unsafe partial class GuestPages
         }
 
         return moved;
+    }
+
+    private bool WatchMarked()
+    {
+        bool any = _marked.Count > 0;
+        if (any)
+        {
+            _homes.Watch(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_marked));
+            _marked.Clear();
+        }
+
+        return any;
     }
 
     private (int First, int Count) Resolve(PageRange range)

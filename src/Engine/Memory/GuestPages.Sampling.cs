@@ -26,11 +26,12 @@ public sealed partial class GuestPages
                 _sample = new int[size];
             }
 
-            for (int n = 0; n < size; n++)
+            // Before pages can be taken nobody knows who uses them.
+            for (int n = 0; n < size && IsEngaged; n++)
             {
                 int page = _random.Next(Count);
                 var entry = Read(page);
-                if (entry.State != PageState.Moving && !entry.IsSampled && Replace(page, entry, entry.Sampled()))
+                if (CanSample(entry.State) && !entry.IsSampled && Replace(page, entry, entry.Sampled()))
                 {
                     _sample[_sampled++] = page;
                 }
@@ -38,7 +39,7 @@ public sealed partial class GuestPages
 
             if (_sampled > 0)
             {
-                _translations.ForgetAll();
+                _homes.Watch(_sample.AsSpan(0, _sampled));
             }
 
             return (touched, sampled);
@@ -59,6 +60,9 @@ public sealed partial class GuestPages
             return (touched, _sampled);
         }
     }
+
+    // Where processors are not asked, only stores to pages that are there can be noticed.
+    private bool CanSample(PageState state) => _homes.AreAsked ? state != PageState.Moving : state == PageState.Private;
 
     private bool EndSample(int page)
     {

@@ -13,7 +13,7 @@ namespace Hypervisor.Engine.Memory;
 /// their translations, and nobody has asked for the page since, because asking clears the mark. The compare-and-swap that takes the page
 /// fails if the mark is gone, so whatever was read of it in the meantime is its content.</para>
 /// <para>Moves of one page exclude each other by the state <see cref="PageState.Moving"/>; there is no lock over pages. Whoever waits for
-/// a move is outside the guest, so <see cref="IPageTranslations"/> never waits for it.</para>
+/// a move is outside the guest, so <see cref="IPageHomes.Watch"/> never waits for it.</para>
 /// </remarks>
 public sealed unsafe partial class GuestPages : IDisposable
 {
@@ -27,9 +27,9 @@ public sealed unsafe partial class GuestPages : IDisposable
     private readonly SharedFrames _frames;
     private readonly CompressionCache _cache;
     private readonly SwapFile? _swap;
-    private readonly IPageTranslations _translations;
+    private readonly IPageHomes _homes;
 
-    /// <summary>Takes charge of a memory's writable blocks.</summary>
+    /// <summary>Takes charge of a memory's writable blocks. When that fails, the stores are still the caller's.</summary>
     /// <param name="memory">The memory; its blocks are all there, and processors do not run yet.</param>
     /// <param name="partition">Whose processors use it.</param>
     /// <param name="machine">A number that no other machine of the host has.</param>
@@ -37,6 +37,7 @@ public sealed unsafe partial class GuestPages : IDisposable
     /// <param name="frames">The host's shared frames.</param>
     /// <param name="cache">The machine's compression cache, owned from now on.</param>
     /// <param name="swap">The machine's swap file, owned from now on; null for a machine that is never swapped.</param>
+    /// <exception cref="NotSupportedException">The host does not let the backend take pages away; the message says why.</exception>
     internal GuestPages(GuestMemory memory, IPagedPartition partition, int machine, MemoryMeter meter, SharedFrames frames, CompressionCache cache, SwapFile? swap)
     {
         ArgumentNullException.ThrowIfNull(memory);
@@ -63,8 +64,14 @@ public sealed unsafe partial class GuestPages : IDisposable
         _table = AnonymousMemory.Allocate((nuint)(((long)pages * sizeof(ulong) + PageBytes - 1) & -PageBytes));
         _entries = (ulong*)_table.Address;
         TakeStock();
+        if (!partition.TryAttachPages(this, out var homes, out string reason))
+        {
+            throw new NotSupportedException(reason);
+        }
+
+        _homes = homes;
+        IsEngaged = homes.AreAsked;
         memory.Attach(this);
-        _translations = partition.AttachPages(this);
     }
 
     /// <summary>Number of pages.</summary>
@@ -91,6 +98,23 @@ public sealed unsafe partial class GuestPages : IDisposable
         return -1;
     }
 
+    /// <summary>Told of a defect that the machine cannot go on after; on a thread that answers for the pages.</summary>
+    internal Action<Exception>? Failed { get; set; }
+
+    /// <summary>The number of the page at a host address within the blocks.</summary>
+    internal int PageAt(nint home)
+    {
+        foreach (ref readonly var region in _regions.AsSpan())
+        {
+            if (home >= region.Host && (ulong)(home - region.Host) < region.Bytes)
+            {
+                return region.FirstPage + (int)((home - region.Host) / PageBytes);
+            }
+        }
+
+        throw new ArgumentOutOfRangeException(nameof(home));
+    }
+
     /// <summary>The state of a page at this moment.</summary>
     internal PageEntry EntryOf(int page) => Read(page);
 
@@ -109,6 +133,7 @@ public sealed unsafe partial class GuestPages : IDisposable
 
         _meter.Add((int)-PagesIn(PageState.Private));
         _frames.ForgetHints(_machine);
+        _homes.Dispose();
         _cache.Dispose();
         _swap?.Dispose();
         _table.Dispose();
@@ -126,13 +151,13 @@ public sealed unsafe partial class GuestPages : IDisposable
         return ref _regions[n];
     }
 
-    private byte* Home(int page)
+    internal byte* HomeOf(int page)
     {
         ref readonly var region = ref RegionOf(page);
         return (byte*)region.Host + ((long)(page - region.FirstPage) * PageBytes);
     }
 
-    private ulong AddressOf(int page)
+    internal ulong AddressOf(int page)
     {
         ref readonly var region = ref RegionOf(page);
         return region.First + ((ulong)(page - region.FirstPage) * PageBytes);

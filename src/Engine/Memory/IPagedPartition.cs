@@ -1,12 +1,16 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace Hypervisor.Engine.Memory;
 
 /// <summary>
-/// A partition whose processors ask where a page is, so that memory can be taken from a running machine. Found by casting an
-/// <see cref="Partitions.IPartition"/>; without it only the balloon gives memory back.
+/// A partition from which memory can be taken while its processors run. Found by casting an <see cref="Partitions.IPartition"/>; without
+/// it only the balloon gives memory back.
 /// </summary>
 public interface IPagedPartition
 {
-    /// <summary>Lets processors ask for the pages of all writable memory. Once, after memory was mapped and before processors run.</summary>
-    /// <returns>Where to say that pages are to be forgotten.</returns>
-    IPageTranslations AttachPages(GuestPages pages);
+    /// <summary>Has processors ask for the pages of all writable memory. Once, after memory was mapped and before processors run.</summary>
+    /// <param name="pages">Who knows where pages are.</param>
+    /// <param name="homes">The backend's half of it.</param>
+    /// <param name="reason">Why this host does not let the backend do it, for a person.</param>
+    bool TryAttachPages(GuestPages pages, [NotNullWhen(true)] out IPageHomes? homes, out string reason);
 }

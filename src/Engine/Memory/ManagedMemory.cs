@@ -19,7 +19,7 @@ internal sealed class ManagedMemory : IDisposable
     private readonly ActiveMemoryEstimator _estimator = new();
     private readonly MachineMemoryHistory _history = new();
     private double _scanDue;
-    private long _nextSample = long.MinValue;
+    private long _nextSample = long.MinValue, _nextCount = long.MinValue;
     private long _nextReadReport, _nextBlockReport, _nextSwapReport;
     private string? _swapTrouble;
 
@@ -28,16 +28,7 @@ internal sealed class ManagedMemory : IDisposable
     {
         (_manager, Id, Name, _raise, Plan) = (manager, options.Id, options.Name, options.Raise, options.Plan);
         OverheadBytes = options.OverheadBytes;
-        if (options.Partition is IPagedPartition partition)
-        {
-            long bytes = (long)options.Memory.TotalBytes;
-            SwapFile? swap = options.SwapPath is { } path ? SwapFile.Create(path, (int)(bytes / (long)GuestMemory.PageSize)) : null;
-            Pages = new GuestPages(options.Memory, partition, number, meter, frames, new CompressionCache(bytes / 10), swap)
-            {
-                ReadFailed = OnReadFailed,
-                Blocked = OnBlocked,
-            };
-        }
+        Pages = options.Partition is IPagedPartition partition ? MakePages(options, partition, number, meter, frames) : null;
     }
 
     /// <summary>The machine.</summary>
@@ -77,9 +68,19 @@ internal sealed class ManagedMemory : IDisposable
             Plan = plan;
         }
 
-        if (Pages is not null)
+        if (Pages is { } pages)
         {
-            Pages.SharingDomain = Plan.SharingDomain;
+            pages.SharingDomain = Plan.SharingDomain;
+        }
+    }
+
+    /// <summary>Counts what takes a look at each page, not more often than that is cheap.</summary>
+    public void Count(long now)
+    {
+        if (Pages is { IsEngaged: false } pages && now >= _nextCount)
+        {
+            pages.CountPresent();
+            _nextCount = now + (MemoryManager.Second * (1 + (Plan.MemoryBytes >> 30)));
         }
     }
 
@@ -195,6 +196,34 @@ internal sealed class ManagedMemory : IDisposable
         Abandon(true);
         _manager.Remove(this);
         Pages?.Dispose();
+    }
+
+    private GuestPages? MakePages(in ManagedMemoryOptions options, IPagedPartition partition, int number, MemoryMeter meter, SharedFrames frames)
+    {
+        long bytes = (long)options.Memory.TotalBytes;
+        SwapFile? swap = options.SwapPath is { } path ? SwapFile.Create(path, (int)(bytes / (long)GuestMemory.PageSize)) : null;
+        var cache = new CompressionCache(bytes / 10);
+        try
+        {
+            return new GuestPages(options.Memory, partition, number, meter, frames, cache, swap)
+            {
+                ReadFailed = OnReadFailed,
+                Blocked = OnBlocked,
+                Failed = options.Failed,
+            };
+        }
+        catch (Exception error)
+        {
+            cache.Dispose();
+            swap?.Dispose();
+            if (error is NotSupportedException)
+            {
+                Raise(MachineEventSeverity.Info, $"Only its balloon gives memory of this machine back: {error.Message}.");
+                return null;
+            }
+
+            throw;
+        }
     }
 
     private void Evict(GuestPages pages, in MachineMemoryDecision decision, HostMemoryState state)

@@ -28,6 +28,9 @@ internal readonly record struct ManagedMemoryOptions
     /// <summary>Host memory that it takes beside guest memory, bytes.</summary>
     public required long OverheadBytes { get; init; }
 
+    /// <summary>Told of a defect that the machine cannot go on after; from any thread.</summary>
+    public required Action<Exception> Failed { get; init; }
+
     /// <summary>Told of what concerns the machine's user; from any thread.</summary>
     public required Action<MachineEvent> Raise { get; init; }
 }

@@ -174,6 +174,7 @@ internal sealed class MemoryManager : IDisposable
         for (int i = 0; i < count; i++)
         {
             _deciders[i].Follow(configuration);
+            _deciders[i].Count(now);
             _deciders[i].Sample(configuration.Settings.SamplePeriodSeconds, now);
             _inputs[i] = _deciders[i].Input();
             used += _inputs[i].ConsumedBytes + _inputs[i].OverheadBytes;

@@ -31,7 +31,7 @@ internal readonly record struct PageEntry(ulong Bits)
     public bool CanPin => (Bits & PinMask) != PinMask;
 
     /// <summary>
-    /// No processor holds a translation of the page (once <see cref="IPageTranslations"/> was told after the mark was set), and nobody
+    /// No processor holds a translation of the page (once <see cref="IPageHomes.Watch"/> was told after the mark was set), and nobody
     /// has touched it since.
     /// </summary>
     public bool IsWatched => (Bits & WatchedBit) != 0;

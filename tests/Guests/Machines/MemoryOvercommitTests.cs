@@ -2,7 +2,10 @@ using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Policy;
+using Hypervisor.Engine.Partitions;
 using Hypervisor.Tests.Guests.Support;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
 
 namespace Hypervisor.Tests.Guests.Machines;
 
@@ -43,6 +46,106 @@ public sealed class MemoryOvercommitTests : IDisposable
     {
         _manager.Dispose();
         Directory.Delete(_folder, recursive: true);
+    }
+
+    [Theory]
+    [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
+    public void A_guest_that_gets_half_of_the_memory_it_uses_finds_what_it_wrote(BackendKind backend)
+    {
+        const int MemoryMB = 48, Rounds = 3;
+        const uint First = 0x80_0000, End = 0x280_0000, Odd = 0x3000, Sixteenth = 0xF000;
+        _source.Publish(_source.Current with { BudgetBytes = 0 });
+        byte[] kernel = GuestKernel.Assemble(static code =>
+        {
+            Label round = code.CreateLabel(), wrong = code.CreateLabel();
+            code.mov(ebp, Rounds);
+            code.Label(ref round);
+            ForEachPage(code, write: true, wrong);
+            ForEachPage(code, write: false, wrong);
+            ForEachPage(code, write: false, wrong);
+            code.Print(".");
+            code.dec(ebp);
+            code.jne(round);
+            code.Exit(0);
+            code.Label(ref wrong);
+            code.mov(eax, esi);
+            code.ExitWithEax();
+        });
+        using var guest = new TestGuest(backend, kernel, static configuration => configuration with { MemoryMB = MemoryMB }, new MachineFactory(scheduler: null, memory: _manager));
+
+        // Beside its overhead the machine gets 18 MB, and 2 have to be free.
+        _source.Publish(_source.Current with { BudgetBytes = _manager.Statistics().OverheadBytes + (18 * Megabyte) });
+        guest.Start();
+        GuestPageStatistics? pages = null;
+        Assert.True(
+            SpinWait.SpinUntil(
+                () =>
+                {
+                    pages = _manager.Statistics().Machines.SingleOrDefault()?.Pages ?? pages;
+                    return guest.Machine.Stopped.Wait(20);
+                },
+                LinuxGuest.Patience),
+            $"{guest.Output} {pages}");
+        Assert.Equal((MachineStopReason.DebugExit, 0), (guest.Machine.Stopped.Result.Reason, guest.Machine.Stopped.Result.ExitCode));
+        Assert.True(pages!.SwapOuts > 500 && pages.SwapIns > 500 && pages.Compressions > 500, $"{pages}");
+
+        // Every sixteenth page is noise, every fourth zeroes, the others hold two words.
+        static void ForEachPage(Assembler code, bool write, Label wrong)
+        {
+            Label next = code.CreateLabel(), noise = code.CreateLabel(), zero = code.CreateLabel(), word = code.CreateLabel(), done = code.CreateLabel();
+            code.mov(esi, First);
+            code.Label(ref next);
+            code.imul(eax, ebp, 0x1E3779B1);
+            code.xor(eax, esi);
+            code.test(esi, Sixteenth);
+            code.je(noise);
+            code.test(esi, Odd);
+            code.je(zero);
+            Access(8);
+            code.not(eax);
+            Access(4000);
+            code.jmp(done);
+            code.Label(ref zero);
+            code.xor(eax, eax);
+            Access(16);
+            code.jmp(done);
+            code.Label(ref noise);
+            code.mov(ecx, 1024);
+            code.mov(edi, esi);
+            code.Label(ref word);
+            code.imul(eax, eax, 1664525);
+            code.add(eax, 1013904223);
+            if (write)
+            {
+                code.mov(__[edi], eax);
+            }
+            else
+            {
+                code.cmp(__[edi], eax);
+                code.jne(wrong);
+            }
+
+            code.add(edi, 4);
+            code.dec(ecx);
+            code.jne(word);
+            code.Label(ref done);
+            code.add(esi, 4096);
+            code.cmp(esi, End);
+            code.jb(next);
+
+            void Access(int offset)
+            {
+                if (write)
+                {
+                    code.mov(__[esi + offset], eax);
+                }
+                else
+                {
+                    code.cmp(__[esi + offset], eax);
+                    code.jne(wrong);
+                }
+            }
+        }
     }
 
     [LinuxFact]

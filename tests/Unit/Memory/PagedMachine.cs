@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Stores;
 
@@ -7,12 +8,13 @@ namespace Hypervisor.Tests.Memory;
 /// Guest memory with pages that can be taken away, and processors made of plain threads: each access is made under a lock for reading,
 /// which those who want translations forgotten take for writing, as a processor is in the guest or not.
 /// </summary>
-internal sealed unsafe class PagedMachine : IPagedPartition, IPageTranslations, IDisposable
+internal sealed unsafe class PagedMachine : IPagedPartition, IPageHomes
 {
     public const ulong HighMemory = 1ul << 32;
 
     private readonly ReaderWriterLockSlim _guest = new();
     private readonly bool _ownsFrames;
+    private bool _disposed;
 
     public PagedMachine(int pages, SharedFrames? frames = null, SwapStorage? swap = null, long cacheBytes = -1, int number = 0)
     {
@@ -44,11 +46,25 @@ internal sealed unsafe class PagedMachine : IPagedPartition, IPageTranslations, 
 
     public ulong AddressOf(int page) => page < LowPages ? (ulong)page * 4096 : HighMemory + ((ulong)(page - LowPages) * 4096);
 
-    public IPageTranslations AttachPages(GuestPages pages) => this;
+    public bool AreAsked => true;
 
-    public void Forget(ulong guestAddress) => ForgetAll();
+    public bool TryAttachPages(GuestPages pages, [NotNullWhen(true)] out IPageHomes? homes, out string reason)
+    {
+        (homes, reason) = (this, "");
+        return true;
+    }
 
-    public void ForgetAll()
+    public void Engage(Action<int> present) => throw new InvalidOperationException();
+
+    public long CountPresent() => throw new InvalidOperationException();
+
+    public void Unwatch(int page)
+    {
+    }
+
+    public void Place(int page, byte* content) => throw new InvalidOperationException();
+
+    public void Watch(ReadOnlySpan<int> pages)
     {
         _guest.EnterWriteLock();
         Forgotten++;
@@ -115,6 +131,12 @@ internal sealed unsafe class PagedMachine : IPagedPartition, IPageTranslations, 
 
     public void Dispose()
     {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
         Pages.Dispose();
         Memory.Dispose();
         if (_ownsFrames)

@@ -1,5 +1,7 @@
+using System.Diagnostics.CodeAnalysis;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Native.Kvm;
+using Hypervisor.Engine.Native.Memory;
 
 namespace Hypervisor.Engine.Partitions.Kvm;
 
@@ -36,6 +38,13 @@ public sealed partial class KvmPartition
             KvmCalls.Check(_vm.Control(KvmRequest.SetUserMemoryRegion, ref region), $"map {bytes} bytes of memory at {guestAddress:x}h");
             _regions.Add(guestAddress, region);
         }
+    }
+
+    /// <inheritdoc/>
+    public bool TryAttachPages(GuestPages pages, [NotNullWhen(true)] out IPageHomes? homes, out string reason)
+    {
+        homes = UserFault.TryCreate(out reason) is { } faults ? new KvmPageHomes(pages, faults) : null;
+        return homes is not null;
     }
 
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Native.Kvm;
 using Hypervisor.Engine.Native.Posix;
 
@@ -6,7 +7,7 @@ namespace Hypervisor.Engine.Partitions.Kvm;
 /// <summary>
 /// A partition on Linux KVM, with the kernel's own local APICs, I/O APIC, PIC and PIT (Documentation/virt/kvm/api.rst).
 /// </summary>
-public sealed partial class KvmPartition : IPartition, IEventFdPartition
+public sealed partial class KvmPartition : IPartition, IEventFdPartition, IPagedPartition
 {
     // Three pages for a TSS and one for identity-mapping page tables that VT-x needs to run real mode on old processors. They lie where
     // no memory or device is: between the I/O APIC's page (FEC00000h) and the firmware's largest image (16 MB below 4 GB).

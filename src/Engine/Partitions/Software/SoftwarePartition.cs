@@ -1,10 +1,11 @@
+using System.Diagnostics.CodeAnalysis;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Processor;
 
 namespace Hypervisor.Engine.Partitions.Software;
 
 /// <summary>A partition whose processors are <see cref="X86Processor"/>: needs nothing of the host.</summary>
-public sealed class SoftwarePartition : IPartition, IPagedPartition, IPageTranslations
+public sealed class SoftwarePartition : IPartition, IPagedPartition
 {
     private const int PhysicalAddressBits = 40;
 
@@ -75,18 +76,14 @@ public sealed class SoftwarePartition : IPartition, IPagedPartition, IPageTransl
     }
 
     /// <inheritdoc/>
-    public IPageTranslations AttachPages(GuestPages pages)
+    public bool TryAttachPages(GuestPages pages, [NotNullWhen(true)] out IPageHomes? homes, out string reason)
     {
         Memory.Attach(pages);
         ForgetMappings();
-        return this;
+        homes = new SoftwarePageHomes(this, pages);
+        reason = "";
+        return true;
     }
-
-    /// <inheritdoc/>
-    public void Forget(ulong guestAddress) => Synchronize(guestAddress / PhysicalMemoryMap.PageBytes);
-
-    /// <inheritdoc/>
-    public void ForgetAll() => SynchronizeAll();
 
     /// <inheritdoc/>
     public void SetDirtyTracking(ulong guestAddress, bool enabled)
