@@ -50,7 +50,7 @@ public sealed class MemoryOvercommitTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
-    public void A_guest_that_gets_half_of_the_memory_it_uses_finds_what_it_wrote(BackendKind backend)
+    public async Task A_guest_that_gets_half_of_the_memory_it_uses_finds_what_it_wrote(BackendKind backend)
     {
         const int MemoryMB = 48, Rounds = 3;
         const uint First = 0x80_0000, End = 0x280_0000, Odd = 0x3000, Sixteenth = 0xF000;
@@ -77,16 +77,16 @@ public sealed class MemoryOvercommitTests : IDisposable
         _source.Publish(_source.Current with { BudgetBytes = _manager.Statistics().OverheadBytes + (18 * Megabyte) });
         guest.Start();
         GuestPageStatistics? pages = null;
-        Assert.True(
-            SpinWait.SpinUntil(
-                () =>
-                {
-                    pages = _manager.Statistics().Machines.SingleOrDefault()?.Pages ?? pages;
-                    return guest.Machine.Stopped.Wait(20);
-                },
-                LinuxGuest.Patience),
-            $"{guest.Output} {pages}");
-        Assert.Equal((MachineStopReason.DebugExit, 0), (guest.Machine.Stopped.Result.Reason, guest.Machine.Stopped.Result.ExitCode));
+        using var patience = new CancellationTokenSource(LinuxGuest.Patience);
+        while (!guest.Machine.Stopped.IsCompleted)
+        {
+            Assert.False(patience.IsCancellationRequested, $"{guest.Output} {pages}");
+            pages = _manager.Statistics().Machines.SingleOrDefault()?.Pages ?? pages;
+            await Task.WhenAny(guest.Machine.Stopped, Task.Delay(20));
+        }
+
+        MachineStop stop = await guest.Machine.Stopped;
+        Assert.Equal((MachineStopReason.DebugExit, 0), (stop.Reason, stop.ExitCode));
         Assert.True(pages!.SwapOuts > 500 && pages.SwapIns > 500 && pages.Compressions > 500, $"{pages}");
 
         // Every sixteenth page is noise, every fourth zeroes, the others hold two words.
