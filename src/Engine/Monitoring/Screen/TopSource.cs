@@ -13,6 +13,7 @@ internal sealed class TopSource(HypervisorHost host, IReadOnlyList<EsxTopPanel> 
     private static readonly TimeSpan ElsewhereInterval = TimeSpan.FromSeconds(5);
 
     private readonly Dictionary<string, IReadOnlyList<IEsxTopCounters>> _last = [];
+    private Dictionary<int, TimeSpan> _processorTimes = [];
     private IReadOnlyList<string> _elsewhere = [];
     private long _elsewhereAt;
 
@@ -79,16 +80,55 @@ internal sealed class TopSource(HypervisorHost host, IReadOnlyList<EsxTopPanel> 
         }
 
         HashSet<Guid> here = [.. host.GetRunningHere().Select(static machine => machine.Configuration.Id)];
+        TimeSpan elapsed = Stopwatch.GetElapsedTime(_elsewhereAt);
         _elsewhereAt = Stopwatch.GetTimestamp();
-        return _elsewhere =
+        var times = new Dictionary<int, TimeSpan>();
+        _elsewhere =
         [
             .. host.GetMachines().Where(machine => machine.Holder is not null && !here.Contains(machine.Id))
                 .GroupBy(static machine => machine.Holder!.ProcessId == 0 ? null : machine.Holder with { Since = default })
                 .OrderBy(static group => group.Key?.ProcessId)
-                .Select(static group => $"{string.Join(", ", group.Select(static machine => machine.Name))}: in {Describe(group.Key)}; the numbers are there."),
+                .Select(group => $"{string.Join(", ", group.Select(static machine => machine.Name))}: in {Describe(group.Key, times, elapsed)}; the numbers are there."),
         ];
+        _processorTimes = times;
+        return _elsewhere;
     }
 
-    private static string Describe(MachineHolder? holder) =>
-        holder is null ? "another process" : $"process {holder.ProcessId} ({holder.ProcessName}){(holder.HostName == Environment.MachineName ? "" : $" on {holder.HostName}")}";
+    private string Describe(MachineHolder? holder, Dictionary<int, TimeSpan> times, TimeSpan elapsed)
+    {
+        if (holder is null)
+        {
+            return "another process";
+        }
+
+        string process = $"process {holder.ProcessId} ({holder.ProcessName})";
+        if (holder.HostName != Environment.MachineName)
+        {
+            return $"{process} on {holder.HostName}";
+        }
+
+        if (ProcessorTimeOf(holder.ProcessId) is not { } time)
+        {
+            return process;
+        }
+
+        times[holder.ProcessId] = time;
+        return _processorTimes.TryGetValue(holder.ProcessId, out TimeSpan before) && elapsed > TimeSpan.Zero
+            ? string.Create(CultureInfo.InvariantCulture, $"{process}, which uses {100 * (time - before) / elapsed:0} % of a processor")
+            : process;
+    }
+
+    private static TimeSpan? ProcessorTimeOf(int id)
+    {
+        try
+        {
+            using Process process = Process.GetProcessById(id);
+            return process.TotalProcessorTime;
+        }
+        catch (Exception exception) when (exception is ArgumentException or InvalidOperationException or System.ComponentModel.Win32Exception or NotSupportedException)
+        {
+            // It has ended, or is somebody else's and tells nothing.
+            return null;
+        }
+    }
 }
