@@ -71,4 +71,24 @@ Describe 'EsxTop' {
         { Get-EsxTop Coffee -ErrorAction Stop } | Should -Throw '*there are Cpu*'
         { Get-EsxTop -Delay 0 -ErrorAction Stop } | Should -Throw '*0.1 to*'
     }
+
+    It 'says that its screen needs a terminal' {
+        $problem = pwsh -NoProfile -Command "Import-Module '$module'; try { Get-EsxTop -Interactive -ErrorAction Stop } catch { `$_.Exception.Message }" | Out-String
+        $problem | Should -Match 'needs a terminal'
+    }
+
+    It 'draws its screen in a terminal and puts everything back' {
+        if (-not (Get-Command script -CommandType Application -ErrorAction Ignore) -or -not $IsLinux) {
+            Set-ItResult -Skipped -Because 'script of util-linux is not here, which gives a program a terminal'
+            return
+        }
+        $log = Join-Path $TestDrive 'screen.log'
+        $env:TERM = 'xterm'
+        $command = "stty rows 20 cols 100; pwsh -NoProfile -Command ""Import-Module '$module'; Get-EsxTop -Interactive -Delay 0.5 -Iterations 2""; stty -a"
+        $null = script -qec $command $log
+        $text = Get-Content $log -Raw
+        $text | Should -Match '(?s)\x1b\[\?1049h.*\bup \d.* 0 VMs.*%USED.*web: in process \d+ \(.*\x1b\[\?25h\x1b\[\?1049l'
+        $text | Should -Match '[^-]icanon'
+        $text | Should -Match '[^-]echo '
+    }
 }

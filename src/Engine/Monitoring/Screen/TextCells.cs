@@ -69,4 +69,29 @@ internal static class TextCells
 
         return cells > 0 ? cut.Append(Ellipsis).ToString() : "";
     }
+
+    /// <summary>The text in lines, broken between words; a word that is longer than a line is cut.</summary>
+    public static IEnumerable<string> Wrap(string text, int cells)
+    {
+        var line = new StringBuilder();
+        int width = 0;
+        foreach (string word in text.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        {
+            int length = WidthOf(word);
+            if (width > 0 && width + 1 + length > cells)
+            {
+                yield return line.ToString();
+                line.Clear();
+                width = 0;
+            }
+
+            line.Append(width > 0 ? " " : "").Append(word);
+            width += (width > 0 ? 1 : 0) + length;
+        }
+
+        if (width > 0)
+        {
+            yield return line.ToString();
+        }
+    }
 }

@@ -5,7 +5,7 @@ namespace Hypervisor.Engine.Monitoring.Screen;
 /// <content>Drawing.</content>
 internal sealed partial class TopScreen
 {
-    private const int Gap = 1, LongestOtherText = 40, MostNotes = 3;
+    private const int Gap = 1, LongestOtherText = 40, MostNotes = 3, MostMessageLines = 4;
     private const char More = '>';
 
     /// <summary>Draws all of it.</summary>
@@ -38,7 +38,13 @@ internal sealed partial class TopScreen
         }
         else
         {
-            buffer.Write(0, y, _message, CellStyle.Prompt);
+            // A message that says what is wrong is no use without its end: it may take more lines.
+            foreach (string line in TextCells.Wrap(_message, buffer.Width).Take(MostMessageLines))
+            {
+                buffer.Write(0, y++, line, CellStyle.Prompt);
+            }
+
+            y -= _message.Length > 0 ? 1 : 0;
         }
 
         y++;

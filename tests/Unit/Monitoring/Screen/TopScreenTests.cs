@@ -301,6 +301,17 @@ public sealed class TopScreenTests
     }
 
     [Fact]
+    public void A_message_takes_the_lines_that_it_needs()
+    {
+        _width = 40;
+        _screen.Say("'/host/esxtop.json' cannot be used: it has schemaVersion 7, and this version of Hypervisor reads 1 to 1. W writes a new one.");
+        Assert.Equal(
+            ["'/host/esxtop.json' cannot be used: it", "has schemaVersion 7, and this version of", "Hypervisor reads 1 to 1. W writes a new", "one.", " ID GID NAME                 NWLD %USED>"], Lines()[1..6]);
+        Type("N");
+        Assert.Equal("Lines stand in their own order.", Message());
+    }
+
+    [Fact]
     public void Machines_of_other_processes_are_named_with_who_has_them()
     {
         _screen.Show(_snapshot = Snapshot("mail: in process 17 (hv); the numbers are there.", "old: in process 18 (pwsh); the numbers are there."));
