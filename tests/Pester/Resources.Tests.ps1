@@ -85,4 +85,19 @@ Describe 'Resources' {
         { Set-VMHost -AdvancedSetting @{ 'sched.powerCapInWatts' = 5 } -ErrorAction Stop } | Should -Throw '*nothing could run*'
         (Set-VMHost -AdvancedSetting @{ 'sched.powerCapInWatts' = $null }).CpuTotalMhz | Should -Be $all
     }
+
+    It 'gives the host a memory budget' {
+        $usual = (Get-VMHost).MemoryBudgetMB
+        $usual | Should -BeLessThan (Get-VMHost).MemoryTotalMB
+        (Set-VMHost -MemoryBudgetMB 512).MemoryBudgetGB | Should -Be 0.5
+        (Get-VMHost).AdvancedSettings['Mem.BudgetMB'] | Should -Be '512'
+        (Set-VMHost -MemoryBudgetGB 1 -AdvancedSetting @{ 'Mem.IdleTax' = 50 }).MemoryBudgetMB | Should -Be 1024
+        { Set-VMHost -MemoryBudgetMB 1 -ErrorAction Stop } | Should -Throw '*whole number from 64*'
+        { Set-VMHost -MemoryBudgetMB 512 -AdvancedSetting @{ 'mem.budgetmb' = 512 } -ErrorAction Stop } | Should -Throw '*give one of them*'
+        { Set-VMHost -ErrorAction Stop } | Should -Throw '*Nothing to change*'
+        $null = New-ResourcePool reserved -MemReservationMB 600
+        { Set-VMHost -MemoryBudgetMB 512 -ErrorAction Stop } | Should -Throw '*it can promise 496 MB*MB too much*'
+        Remove-ResourcePool reserved -Confirm:$false
+        (Set-VMHost -MemoryBudgetMB $null -AdvancedSetting @{ 'Mem.IdleTax' = $null }).MemoryBudgetMB | Should -Be $usual
+    }
 }
