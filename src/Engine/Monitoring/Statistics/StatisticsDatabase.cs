@@ -42,13 +42,13 @@ internal sealed class StatisticsDatabase : IDisposable
         {
             // A power failure may cost the last seconds, never the file: with a write-ahead log only checkpoints need to be on the disk (PRAGMA synchronous).
             database.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;");
-            using SqliteTransaction transaction = database.Connection.BeginTransaction(deferred: false);
-            if (database.Number("SELECT count(*) FROM sqlite_schema", transaction) == 0)
+            database.InTransaction(() =>
             {
-                database.Execute(string.Create(CultureInfo.InvariantCulture, $"{Tables} PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {Version};"), transaction);
-            }
-
-            transaction.Commit();
+                if (database.Number("SELECT count(*) FROM sqlite_schema") == 0)
+                {
+                    database.Execute(string.Create(CultureInfo.InvariantCulture, $"{Tables} PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {Version};"));
+                }
+            });
             database.CheckVersion(path);
             return database;
         }
@@ -95,20 +95,47 @@ internal sealed class StatisticsDatabase : IDisposable
         return exception.SqliteErrorCode is Corrupt or NotADatabase;
     }
 
-    /// <summary>Runs statements without a result.</summary>
-    public void Execute(string sql, SqliteTransaction? transaction = null)
+    /// <summary>Does something as the only writer, all of it or nothing.</summary>
+    public void InTransaction(Action action)
     {
-        using SqliteCommand command = Connection.CreateCommand();
-        (command.CommandText, command.Transaction) = (sql, transaction);
+        Execute("BEGIN IMMEDIATE");
+        try
+        {
+            action();
+            Execute("COMMIT");
+        }
+        catch
+        {
+            RollBack();
+            throw;
+        }
+    }
+
+    /// <summary>Runs statements without a result.</summary>
+    public void Execute(string sql)
+    {
+        using SqliteCommand command = Command(sql);
         command.ExecuteNonQuery();
     }
 
     /// <summary>Result of a query of one number; 0 for none.</summary>
-    public long Number(string sql, SqliteTransaction? transaction = null)
+    public long Number(string sql)
     {
-        using SqliteCommand command = Connection.CreateCommand();
-        (command.CommandText, command.Transaction) = (sql, transaction);
+        using SqliteCommand command = Command(sql);
         return command.ExecuteScalar() is long number ? number : 0;
+    }
+
+    /// <summary>A statement with its parameters.</summary>
+    public SqliteCommand Command(string sql, params (string Name, object Value)[] parameters)
+    {
+        SqliteCommand command = Connection.CreateCommand();
+        command.CommandText = sql;
+        foreach ((string name, object value) in parameters)
+        {
+            command.Parameters.AddWithValue(name, value);
+        }
+
+        return command;
     }
 
     /// <inheritdoc/>
@@ -128,6 +155,18 @@ internal sealed class StatisticsDatabase : IDisposable
         {
             connection.Dispose();
             throw;
+        }
+    }
+
+    private void RollBack()
+    {
+        try
+        {
+            Execute("ROLLBACK");
+        }
+        catch (SqliteException)
+        {
+            // A full disk or a failing one has rolled back already (SQLite, "Response to errors within a transaction"); that error is the one to tell.
         }
     }
 

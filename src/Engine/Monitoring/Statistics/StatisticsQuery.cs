@@ -54,9 +54,7 @@ internal static class StatisticsReader
     /// <summary>Series of an entity, by counter and instance. Those of counters that this version does not know are left out.</summary>
     public static IReadOnlyList<Series> FindSeries(StatisticsDatabase database, string entity)
     {
-        using SqliteCommand command = database.Connection.CreateCommand();
-        command.CommandText = "SELECT id, counter, instance FROM series WHERE entity = $entity";
-        command.Parameters.AddWithValue("$entity", entity);
+        using SqliteCommand command = database.Command("SELECT id, counter, instance FROM series WHERE entity = $entity", ("$entity", entity));
         var found = new List<Series>();
         using SqliteDataReader reader = command.ExecuteReader();
         while (reader.Read())
@@ -74,13 +72,8 @@ internal static class StatisticsReader
     /// <summary>Samples of a series, the newest first.</summary>
     public static IEnumerable<(long Time, double Value)> Read(StatisticsDatabase database, Series series, StatisticsInterval interval, long start, long finish, int most)
     {
-        using SqliteCommand command = database.Connection.CreateCommand();
-        command.CommandText = Samples;
-        command.Parameters.AddWithValue("$level", interval.SamplingPeriodSecs);
-        command.Parameters.AddWithValue("$start", start);
-        command.Parameters.AddWithValue("$finish", finish);
-        command.Parameters.AddWithValue("$series", series.Id);
-        command.Parameters.AddWithValue("$most", most);
+        using SqliteCommand command = database.Command(
+            Samples, ("$level", interval.SamplingPeriodSecs), ("$start", start), ("$finish", finish), ("$series", series.Id), ("$most", most));
         using SqliteDataReader reader = command.ExecuteReader();
         while (reader.Read())
         {

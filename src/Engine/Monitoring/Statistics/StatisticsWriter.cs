@@ -72,17 +72,17 @@ internal sealed class StatisticsWriter
         bool committed = false;
         try
         {
-            using SqliteTransaction transaction = _database.Connection.BeginTransaction(deferred: false);
-            foreach (SampleBatch batch in batches)
+            _database.InTransaction(() =>
             {
-                if (Run("INSERT OR IGNORE INTO tick(time, writer) VALUES($time, $writer)", transaction, ("$time", batch.Time), ("$writer", _writer)) > 0)
+                foreach (SampleBatch batch in batches)
                 {
-                    Write(batch, transaction);
-                    PruneBefore(batch.Time, transaction);
+                    if (Run("INSERT OR IGNORE INTO tick(time, writer) VALUES($time, $writer)", ("$time", batch.Time), ("$writer", _writer)) > 0)
+                    {
+                        Write(batch);
+                        PruneBefore(batch.Time);
+                    }
                 }
-            }
-
-            transaction.Commit();
+            });
             committed = true;
         }
         finally
@@ -95,26 +95,25 @@ internal sealed class StatisticsWriter
         }
     }
 
-    private void Write(SampleBatch batch, SqliteTransaction transaction)
+    private void Write(SampleBatch batch)
     {
-        FillBatch(batch, transaction);
+        FillBatch(batch);
         long realtime = StatisticsInterval.Realtime.SamplingPeriodSecs;
-        Run(FindOthers, transaction, ("$level", realtime), ("$time", batch.Time));
+        Run(FindOthers, ("$level", realtime), ("$time", batch.Time));
         foreach (StatisticsInterval interval in StatisticsInterval.All)
         {
             long end = interval.EndOfPeriod(batch.Time);
             foreach (string statement in (string[])[AddSums, AddLargest, AddLatest])
             {
-                Run(statement, transaction, ("$level", interval.SamplingPeriodSecs), ("$time", end), ("$realtime", realtime), ("$now", batch.Time));
+                Run(statement, ("$level", interval.SamplingPeriodSecs), ("$time", end), ("$realtime", realtime), ("$now", batch.Time));
             }
         }
     }
 
-    private void FillBatch(SampleBatch batch, SqliteTransaction transaction)
+    private void FillBatch(SampleBatch batch)
     {
-        Run("DELETE FROM temp.batch", transaction);
+        Run("DELETE FROM temp.batch");
         using SqliteCommand insert = _database.Connection.CreateCommand();
-        insert.Transaction = transaction;
         insert.CommandText = "INSERT INTO temp.batch(series, total, count, rollup, shared) VALUES($series, $total, 1, $rollup, $shared)";
         SqliteParameter series = insert.Parameters.Add("$series", SqliteType.Integer), total = insert.Parameters.Add("$total", SqliteType.Real),
             rollup = insert.Parameters.Add("$rollup", SqliteType.Integer), shared = insert.Parameters.Add("$shared", SqliteType.Integer);
@@ -123,13 +122,13 @@ internal sealed class StatisticsWriter
             shared.Value = entity.IsShared ? 1 : 0;
             foreach (StatisticsValue value in entity.Values)
             {
-                (series.Value, total.Value, rollup.Value) = (SeriesOf(entity.EntityId, value, transaction), value.Value, (int)value.Counter.Rollup);
+                (series.Value, total.Value, rollup.Value) = (SeriesOf(entity.EntityId, value), value.Value, (int)value.Counter.Rollup);
                 insert.ExecuteNonQuery();
             }
         }
     }
 
-    private long SeriesOf(string entity, StatisticsValue value, SqliteTransaction transaction)
+    private long SeriesOf(string entity, StatisticsValue value)
     {
         if (_series.TryGetValue((entity, value.Counter.Name, value.Instance), out long id))
         {
@@ -137,47 +136,35 @@ internal sealed class StatisticsWriter
         }
 
         (string, object)[] key = [("$entity", entity), ("$counter", value.Counter.Name), ("$instance", value.Instance)];
-        Run("INSERT OR IGNORE INTO series(entity, counter, instance) VALUES($entity, $counter, $instance)", transaction, key);
-        using SqliteCommand find = Command("SELECT id FROM series WHERE entity = $entity AND counter = $counter AND instance = $instance", transaction, key);
+        Run("INSERT OR IGNORE INTO series(entity, counter, instance) VALUES($entity, $counter, $instance)", key);
+        using SqliteCommand find = _database.Command("SELECT id FROM series WHERE entity = $entity AND counter = $counter AND instance = $instance", key);
         id = Convert.ToInt64(find.ExecuteScalar(), CultureInfo.InvariantCulture);
         _series[(entity, value.Counter.Name, value.Instance)] = id;
         return id;
     }
 
-    private void PruneBefore(long time, SqliteTransaction transaction)
+    private void PruneBefore(long time)
     {
         foreach (StatisticsInterval interval in StatisticsInterval.All)
         {
-            Run(Prune, transaction, ("$level", interval.SamplingPeriodSecs), ("$time", time - interval.StorageTimeSecs), ("$most", MostTimesPruned));
+            Run(Prune, ("$level", interval.SamplingPeriodSecs), ("$time", time - interval.StorageTimeSecs), ("$most", MostTimesPruned));
         }
 
-        Run("DELETE FROM tick WHERE time <= $time", transaction, ("$time", time - StatisticsInterval.Realtime.StorageTimeSecs));
+        Run("DELETE FROM tick WHERE time <= $time", ("$time", time - StatisticsInterval.Realtime.StorageTimeSecs));
         long day = StatisticsInterval.All[^1].EndOfPeriod(time);
         if (_day != 0 && day != _day)
         {
             // Machines come and go; those without any sample left are forgotten, here and in every other process before they could be used again.
             _series.Clear();
-            Run(PruneSeries, transaction);
+            Run(PruneSeries);
         }
 
         _day = day;
     }
 
-    private int Run(string sql, SqliteTransaction transaction, params (string Name, object Value)[] parameters)
+    private int Run(string sql, params (string Name, object Value)[] parameters)
     {
-        using SqliteCommand command = Command(sql, transaction, parameters);
+        using SqliteCommand command = _database.Command(sql, parameters);
         return command.ExecuteNonQuery();
-    }
-
-    private SqliteCommand Command(string sql, SqliteTransaction transaction, (string Name, object Value)[] parameters)
-    {
-        SqliteCommand command = _database.Connection.CreateCommand();
-        (command.CommandText, command.Transaction) = (sql, transaction);
-        foreach ((string name, object value) in parameters)
-        {
-            command.Parameters.AddWithValue(name, value);
-        }
-
-        return command;
     }
 }

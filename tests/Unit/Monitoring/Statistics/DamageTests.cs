@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Monitoring.Statistics;
+using Microsoft.Data.Sqlite;
 using static Hypervisor.Engine.Monitoring.Statistics.StatisticsCounters;
 
 namespace Hypervisor.Tests.Unit.Monitoring.Statistics;
@@ -105,6 +106,32 @@ public sealed class DamageTests : IDisposable
         Assert.Equal(20, _bench.Values(machine.Entity, CpuReady).Sum());
         Assert.Equal("StatisticsRecordedEvent", _bench.Events[^1].Type);
         Assert.Null(process.Service.Failure);
+    }
+
+    [Fact]
+    public void A_process_that_holds_the_database_for_long_delays_the_others_and_no_more()
+    {
+        BenchMachine machine = _bench.PowerOn();
+        BenchProcess process = _bench.Start(machine);
+        process.Service.Sampler.Opened = static database => database.Connection.DefaultTimeout = 1;
+        _bench.Pass(2);
+        using (StatisticsDatabase other = StatisticsDatabase.OpenToWrite(_bench.Folder.Statistics))
+        {
+            other.InTransaction(() => _bench.Pass(1));
+            Assert.Contains("other processes", Assert.Single(_bench.Events).Message, StringComparison.Ordinal);
+            Assert.Equal(2, _bench.Values(machine.Entity, CpuReady).Length);
+        }
+
+        _bench.Pass(1);
+        Assert.Equal(4, _bench.Values(machine.Entity, CpuReady).Length);
+    }
+
+    [Fact]
+    public void The_error_that_ended_a_transaction_is_the_one_that_is_told()
+    {
+        using StatisticsDatabase database = StatisticsDatabase.OpenToWrite(_bench.Folder.Statistics);
+        SqliteException error = Assert.Throws<SqliteException>(() => database.InTransaction(() => database.Execute("ROLLBACK; SELECT nothing")));
+        Assert.Contains("nothing", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
