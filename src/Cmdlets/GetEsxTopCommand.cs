@@ -20,6 +20,10 @@ namespace Hypervisor.Cmdlets;
 /// Virtual processors that waited for a physical one, for a minute.
 /// </example>
 /// <example>
+/// <code>Get-EsxTop Memory | Format-Table Name, ConsumedMB, MemctlMB, SwappedMB, ZippedMB</code>
+/// What memory was taken back from machines, and how.
+/// </example>
+/// <example>
 /// <code>Get-EsxTop Disk -Expand -Delay 5</code>
 /// Every disk: operations, bandwidth, and where their time went (DAVG, KAVG, GAVG, QAVG).
 /// </example>
@@ -36,8 +40,10 @@ namespace Hypervisor.Cmdlets;
 /// The counters themselves, which only grow.
 /// </example>
 [Cmdlet(VerbsCommon.Get, "EsxTop", DefaultParameterSetName = Rates)]
-[OutputType(typeof(EsxTopCpu), typeof(EsxTopDisk), typeof(EsxTopVMDisk), typeof(EsxTopNetwork), typeof(EsxTopPower), typeof(EsxTopInterrupt), ParameterSetName = [Rates])]
-[OutputType(typeof(EsxTopCpuCounters), typeof(EsxTopDiskCounters), typeof(EsxTopNetworkCounters), typeof(EsxTopPowerCounters), typeof(EsxTopInterruptCounters), ParameterSetName = [Counters])]
+[OutputType(typeof(EsxTopCpu), typeof(EsxTopMemory), typeof(EsxTopDisk), typeof(EsxTopVMDisk), typeof(EsxTopNetwork), typeof(EsxTopPower), typeof(EsxTopInterrupt), ParameterSetName = [Rates])]
+[OutputType(
+    typeof(EsxTopCpuCounters), typeof(EsxTopMemoryHostCounters), typeof(EsxTopMemoryCounters), typeof(EsxTopDiskCounters), typeof(EsxTopNetworkCounters), typeof(EsxTopPowerCounters), typeof(EsxTopInterruptCounters),
+    ParameterSetName = [Counters])]
 [OutputType(typeof(string), ParameterSetName = [Csv])]
 [OutputType(typeof(void), ParameterSetName = [Screen])]
 public sealed class GetEsxTopCommand : HypervisorCmdlet
@@ -46,7 +52,7 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
     private const double DefaultDelay = 2, LeastDelay = 0.1, MostDelay = 86_400;
 
     /// <summary>
-    /// Panel: Cpu, Disk (datastores; expanded, the disks on them), Adapter (all datastores together), VMDisk (machines; expanded, their disks),
+    /// Panel: Cpu, Memory (machines; -Raw gives the host first), Disk (datastores; expanded, the disks on them), Adapter (all datastores together), VMDisk (machines; expanded, their disks),
     /// Network (ports), Power (the host, as far as it tells; expanded, its processors) or Interrupt (machines; expanded, their devices and virtual processors).
     /// </summary>
     [Parameter(Position = 0)]

@@ -27,15 +27,15 @@ public abstract class ResourcePoolCommand : HypervisorCmdlet
     [AllowNull]
     public long? CpuLimitMhz { get; set; }
 
-    /// <summary>Memory shares: Low, Normal and High are 81920, 163840 and 327680. Kept; not enforced yet.</summary>
+    /// <summary>Memory shares: Low, Normal and High are 81920, 163840 and 327680; Custom takes -NumMemShares. When memory is scarce pools get it in proportion to their shares.</summary>
     [Parameter]
     public SharesLevel MemSharesLevel { get; set; }
 
-    /// <summary>Memory shares as a number. Kept; not enforced yet.</summary>
+    /// <summary>Memory shares as a number, 1 to 1000000.</summary>
     [Parameter]
     public int NumMemShares { get; set; }
 
-    /// <summary>Reserved memory, MB. Counts when machines are powered on.</summary>
+    /// <summary>Memory that what is in the pool gets together in any case, as far as it uses it, MB. Refused when it cannot be promised.</summary>
     [Parameter]
     public long MemReservationMB { get; set; }
 
@@ -47,7 +47,7 @@ public abstract class ResourcePoolCommand : HypervisorCmdlet
     [Parameter]
     public bool MemExpandableReservation { get; set; }
 
-    /// <summary>Memory that the pool never gets more than, MB; $null or -1 for no limit. Kept; not enforced yet.</summary>
+    /// <summary>Memory of the host that what is in the pool never gets more than together, overhead included, MB; $null or -1 for no limit.</summary>
     [Parameter]
     [AllowNull]
     public long? MemLimitMB { get; set; }

@@ -5,7 +5,7 @@ using Hypervisor.Engine.Scheduling;
 
 namespace Hypervisor.Cmdlets;
 
-/// <summary>Set-VMResource: changes shares, reservations and limits of machines, running or not. Also known by PowerCLI's name, Set-VMResourceConfiguration. CPU settings are enforced at once on machines of every process on the host folder (each process divides the processors among its own machines). Memory settings are kept, and reservations of memory count at power-on; shares and limits of memory are not enforced yet.</summary>
+/// <summary>Set-VMResource: changes shares, reservations and limits of machines, running or not. Also known by PowerCLI's name, Set-VMResourceConfiguration. Settings are enforced at once on machines of every process on the host folder; each process divides the processors and the memory budget among its own machines. What a machine has above its memory entitlement is taken by its balloon, by compression and by swapping: see Get-EsxTop Memory.</summary>
 /// <example>
 /// <code>Set-VMResource web -CpuSharesLevel High -CpuReservationMhz 1000</code>
 /// Twice the usual shares, and 1000 MHz in any case.
@@ -13,6 +13,10 @@ namespace Hypervisor.Cmdlets;
 /// <example>
 /// <code>Get-VM batch* | Set-VMResource -CpuLimitMhz 500</code>
 /// No more than 500 MHz for each of several machines.
+/// </example>
+/// <example>
+/// <code>Set-VMResource web -MemLimitMB 256</code>
+/// No more than 256 MB of the host's memory, from now on.
 /// </example>
 /// <example>
 /// <code>Get-VM web | Get-VMResourceConfiguration | Set-VMResourceConfiguration -CpuLimitMhz $null</code>
@@ -62,15 +66,15 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
     [Parameter]
     public LatencySensitivity LatencySensitivity { get; set; }
 
-    /// <summary>Memory shares: Low, Normal and High are 5, 10 and 20 for each MB. Kept; not enforced yet.</summary>
+    /// <summary>Memory shares: Low, Normal and High are 5, 10 and 20 for each MB; Custom takes -NumMemShares. When memory is scarce machines get it in proportion to their shares, idle memory counting for less.</summary>
     [Parameter]
     public SharesLevel MemSharesLevel { get; set; }
 
-    /// <summary>Memory shares as a number. Kept; not enforced yet.</summary>
+    /// <summary>Memory shares as a number, 1 to 1000000.</summary>
     [Parameter]
     public int NumMemShares { get; set; }
 
-    /// <summary>Memory that is never taken from the machine, MB. Counts when the machine is powered on.</summary>
+    /// <summary>Memory that is never taken from the machine, MB. Refused when it cannot be promised.</summary>
     [Parameter]
     public long MemReservationMB { get; set; }
 
@@ -78,7 +82,7 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
     [Parameter]
     public decimal MemReservationGB { get; set; }
 
-    /// <summary>Physical memory that the machine never gets more than, MB; $null or -1 for no limit. Kept; not enforced yet.</summary>
+    /// <summary>Memory of the host that the machine never gets more than, its overhead not counted, MB; $null or -1 for no limit. A limit below what the guest uses makes it slow.</summary>
     [Parameter]
     [AllowNull]
     public long? MemLimitMB { get; set; }

@@ -55,7 +55,27 @@ public sealed partial class HypervisorHost
     }
 
     /// <summary>How the machines that run here use the host's memory; null on a host that does not manage it.</summary>
-    public HostMemoryStatistics? GetMemoryStatistics() => Services.MemoryManager?.Statistics();
+    public HostMemoryStatistics? GetMemoryStatistics()
+    {
+        HostMemoryStatistics? statistics = Services.MemoryManager?.Statistics();
+        if (statistics is null || !ReferenceEquals(Services.Memory.Current, MemoryConfiguration.None))
+        {
+            return statistics;
+        }
+
+        // No machine has run yet, and nothing was told to who manages memory.
+        const long Megabyte = 1 << 20;
+        try
+        {
+            long budget = Budget().MemoryBudgetMB * Megabyte;
+            return statistics with { BudgetBytes = budget, MinFreeBytes = FreeMemoryThresholds.MinFree(budget) };
+        }
+        catch (Exception exception) when (exception is MachineException or InvalidConfigurationException or IOException or UnauthorizedAccessException)
+        {
+            // Settings that somebody broke: commands that need them say what is wrong.
+            return statistics;
+        }
+    }
 
     private void RecordMemoryState(HostMemoryState before, HostMemoryState now, long freeBytes)
     {

@@ -6,13 +6,16 @@ namespace Hypervisor.Engine.Inventory;
 public sealed class VMResourceConfiguration
 {
     private const decimal MBPerGB = 1024m;
+    private const long BytesPerMB = 1 << 20;
 
     private readonly ResourceSettings _settings;
+    private readonly Lazy<long?> _entitlement;
 
     internal VMResourceConfiguration(VirtualMachine machine)
     {
         Machine = machine;
         _settings = machine.Configuration.Resources;
+        _entitlement = new Lazy<long?>(() => machine.Host?.GetMemoryStatistics()?.Machines.FirstOrDefault(running => running.Id == machine.Id)?.EntitlementBytes / BytesPerMB);
     }
 
     /// <summary>The machine.</summary>
@@ -56,6 +59,9 @@ public sealed class VMResourceConfiguration
 
     /// <summary>Physical memory it never gets more than, GB; -1 without a limit.</summary>
     public decimal MemLimitGB => _settings.MemLimitMB is { } limit ? Math.Round(limit / MBPerGB, 3) : -1;
+
+    /// <summary>Memory of the host that it is entitled to at present, by its shares, what it uses and how much there is, MB; null when it does not run in this process.</summary>
+    public long? MemEntitlementMB => _entitlement.Value;
 
     internal VirtualMachine Machine { get; }
 

@@ -36,6 +36,12 @@ public sealed record HostMemoryStatistics
     /// <summary>Pages of zeroes.</summary>
     public required long ZeroPages { get; init; }
 
+    /// <summary>What is promised to the machines of this process and to pools, overhead included.</summary>
+    public long ReservedBytes { get; init; }
+
+    /// <summary><see cref="OvercommitRatio"/> on an average over 1, 5 and 15 minutes.</summary>
+    public IReadOnlyList<double> OvercommitAverages { get; init; } = [0, 0, 0];
+
     /// <summary>The running machines.</summary>
     public required IReadOnlyList<MachineMemoryStatistics> Machines { get; init; }
 
@@ -45,6 +51,6 @@ public sealed record HostMemoryStatistics
     /// <summary>Memory that sharing saves.</summary>
     public long SharedSavedBytes => (SharedPages - SharedFrames) * (long)GuestMemory.PageSize;
 
-    /// <summary>How many times its budget the machines' memory is.</summary>
+    /// <summary>By what part of the budget the machines' memory exceeds it; 0 when it does not.</summary>
     public double OvercommitRatio => BudgetBytes <= 0 ? 0 : Math.Max(0, (double)Machines.Sum(static machine => machine.MemoryBytes) / BudgetBytes - 1);
 }

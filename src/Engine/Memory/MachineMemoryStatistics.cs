@@ -11,6 +11,12 @@ public sealed record MachineMemoryStatistics
     /// <summary>Its name.</summary>
     public required string Name { get; init; }
 
+    /// <summary>Number of this run of it: a machine that is powered on again has another.</summary>
+    public int Run { get; init; }
+
+    /// <summary>Time since its memory is managed, which begins with power-on.</summary>
+    public TimeSpan UpTime { get; init; }
+
     /// <summary>Guest memory.</summary>
     public required long MemoryBytes { get; init; }
 
@@ -25,6 +31,9 @@ public sealed record MachineMemoryStatistics
 
     /// <summary>The same, as part of guest memory.</summary>
     public required double ActiveFraction { get; init; }
+
+    /// <summary>What samples of its pages say; null before the first has ended, and where pages cannot be watched. <see cref="ActiveBytes"/> is all of it then.</summary>
+    public ActiveMemorySamples? ActiveSamples { get; init; }
 
     /// <summary>Host memory that its guest memory is entitled to now.</summary>
     public required long EntitlementBytes { get; init; }
@@ -53,3 +62,9 @@ public sealed record MachineMemoryStatistics
     /// <summary>What the balloon driver last said of the guest; null before.</summary>
     public required BalloonStatistics? Guest { get; init; }
 }
+
+/// <summary>How much of its memory a machine used, as parts of it, 0 to 1.</summary>
+/// <param name="Latest">In the last sample.</param>
+/// <param name="Slow">By a slow average.</param>
+/// <param name="Fast">By a fast average.</param>
+public sealed record ActiveMemorySamples(double Latest, double Slow, double Fast);

@@ -18,6 +18,8 @@ internal sealed class ManagedMemory : IDisposable
     private readonly Action<MachineEvent> _raise;
     private readonly ActiveMemoryEstimator _estimator = new();
     private readonly MachineMemoryHistory _history = new();
+    private readonly int _run;
+    private readonly long _since;
     private double _scanDue;
     private long _nextSample = long.MinValue, _nextCount = long.MinValue;
     private long _nextReadReport, _nextBlockReport, _nextSwapReport;
@@ -28,6 +30,7 @@ internal sealed class ManagedMemory : IDisposable
     {
         (_manager, Id, Name, _raise, Plan) = (manager, options.Id, options.Name, options.Raise, options.Plan);
         OverheadBytes = options.OverheadBytes;
+        (_run, _since) = (number, manager.Now);
         Pages = options.Partition is IPagedPartition partition ? MakePages(options, partition, number, meter, frames) : null;
     }
 
@@ -164,11 +167,14 @@ internal sealed class ManagedMemory : IDisposable
         {
             Id = Id,
             Name = Name,
+            Run = _run,
+            UpTime = TimeSpan.FromTicks((_manager.Now - _since) / TimeSpan.NanosecondsPerTick),
             MemoryBytes = Plan.MemoryBytes,
             OverheadBytes = OverheadBytes,
             ConsumedBytes = ConsumedBytes,
             ActiveBytes = _estimator.ActiveBytes(Plan.MemoryBytes),
             ActiveFraction = _estimator.Fraction,
+            ActiveSamples = _estimator.Samples,
             EntitlementBytes = decision.EntitlementBytes,
             HasBalloon = _balloon is { IsDriverRunning: true },
             BalloonBytes = BalloonBytes,

@@ -22,6 +22,7 @@ internal sealed class MemoryManager : IDisposable
     private readonly MemoryPolicy _policy;
     private readonly SharedFrames _frames = new();
     private readonly MemoryMeter _meter = new();
+    private readonly OvercommitAverages _overcommit = new();
     private readonly AutoResetEvent _wake = new(false);
     private readonly Func<long> _clock;
     private readonly bool _isDriven;
@@ -58,6 +59,9 @@ internal sealed class MemoryManager : IDisposable
     /// <summary>What the inventory says now.</summary>
     public MemoryConfiguration Configuration => _source.Current;
 
+    /// <summary>Time, ns.</summary>
+    public long Now => _clock();
+
     /// <summary>Takes a machine in, assembled and not running yet.</summary>
     public ManagedMemory Add(in ManagedMemoryOptions options)
     {
@@ -65,6 +69,7 @@ internal sealed class MemoryManager : IDisposable
         lock (_lock)
         {
             _machines.Add(machine);
+            FollowOvercommit();
             if (_thread is null && !_isDriven && !_ended)
             {
                 _thread = new Thread(Run) { IsBackground = true, Name = "memory manager" };
@@ -88,6 +93,7 @@ internal sealed class MemoryManager : IDisposable
             lock (_lock)
             {
                 _deciders = [.. _machines];
+                FollowOvercommit();
             }
 
             return _deciders.Length == 0 ? Second : Decide(_source.Current);
@@ -114,10 +120,12 @@ internal sealed class MemoryManager : IDisposable
             SharedFrameBytes = frames.Frames * PageSize,
             OverheadBytes = overhead,
             MinFreeBytes = FreeMemoryThresholds.MinFree(BudgetOf(_source.Current)),
-            State = _decision.State,
+            State = machines.Length == 0 ? HostMemoryState.High : _decision.State,
             SharedPages = frames.References + frames.ZeroReferences,
             SharedFrames = frames.Frames,
             ZeroPages = frames.ZeroReferences,
+            ReservedBytes = ReservedBy(machines, _source.Current),
+            OvercommitAverages = _overcommit.At(_clock()),
             Machines = statistics,
         };
     }
@@ -153,6 +161,7 @@ internal sealed class MemoryManager : IDisposable
             lock (_lock)
             {
                 _machines.Remove(machine);
+                FollowOvercommit();
             }
         }
 
@@ -198,6 +207,54 @@ internal sealed class MemoryManager : IDisposable
         }
 
         return _decision.NextAfter;
+    }
+
+    // Under _lock.
+    private void FollowOvercommit()
+    {
+        long budget = BudgetOf(_source.Current), memory = 0;
+        foreach (ManagedMemory machine in _machines)
+        {
+            memory += machine.Plan.MemoryBytes;
+        }
+
+        _overcommit.Hold(budget <= 0 ? 0 : Math.Max(0, ((double)memory / budget) - 1), _clock());
+    }
+
+    // A pool takes what it reserves or what is promised in it, whichever is more: that is where its own reservation expanded.
+    private static long ReservedBy(ManagedMemory[] machines, MemoryConfiguration configuration)
+    {
+        MemoryPoolPlan[] pools = configuration.Pools;
+        long[] inside = new long[pools.Length];
+        long reserved = 0;
+        foreach (ManagedMemory machine in machines)
+        {
+            MachineMemoryPlan plan = configuration.Machines.GetValueOrDefault(machine.Id) ?? machine.Plan;
+            long wanted = plan.ReservationBytes + machine.OverheadBytes;
+            if (plan.Pool >= 0 && plan.Pool < pools.Length)
+            {
+                inside[plan.Pool] += wanted;
+            }
+            else
+            {
+                reserved += wanted;
+            }
+        }
+
+        for (int i = pools.Length - 1; i >= 0; i--)
+        {
+            long taken = Math.Max(inside[i], pools[i].ReservationBytes);
+            if (pools[i].Parent >= 0)
+            {
+                inside[pools[i].Parent] += taken;
+            }
+            else
+            {
+                reserved += taken;
+            }
+        }
+
+        return reserved;
     }
 
     // Before the inventory has said anything there is as much as one likes.

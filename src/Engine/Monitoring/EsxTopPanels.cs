@@ -9,6 +9,7 @@ internal static class EsxTopPanels
     public static IReadOnlyList<EsxTopPanel> Of(HypervisorHost host) =>
     [
         new EsxTopCpuPanel(host.Services.Scheduler),
+        new EsxTopMemoryPanel(host.GetMemoryStatistics, machine => host.Services.Scheduler?.FindGroup(machine)),
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Disk),
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Adapter),
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.VMDisk),

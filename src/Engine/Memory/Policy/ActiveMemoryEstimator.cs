@@ -13,11 +13,14 @@ internal sealed class ActiveMemoryEstimator
     /// <summary>Weight of the newest period in the two averages.</summary>
     private const double SlowGain = 0.1, FastGain = 0.5;
 
-    private double _slow, _fast;
+    private double _slow, _fast, _latest;
     private bool _hasPeriod;
 
     /// <summary>Fraction of the machine's memory in use, 0 to 1. Before the first period is over all of it counts as in use: nobody pays for what is not known.</summary>
     public double Fraction { get; private set; } = 1;
+
+    /// <summary>The last period and the two averages; null before a period is over.</summary>
+    public ActiveMemorySamples? Samples => _hasPeriod ? new(_latest, _slow, _fast) : null;
 
     /// <summary>The estimate for a machine's memory, bytes.</summary>
     public long ActiveBytes(long memoryBytes) => (long)(Fraction * memoryBytes);
@@ -46,6 +49,7 @@ internal sealed class ActiveMemoryEstimator
         double measured = Measured(touched, sampled);
         _slow = _hasPeriod ? Average(_slow, measured, SlowGain) : measured;
         _fast = _hasPeriod ? Average(_fast, measured, FastGain) : measured;
+        _latest = measured;
         _hasPeriod = true;
         Fraction = Math.Max(_slow, _fast);
     }

@@ -22,6 +22,12 @@ internal static class TopRules
         ["Network"] = [('t', "PKTTX/s"), ('r', "PKTRX/s"), ('T', "MbTX/s"), ('R', "MbRX/s")],
     };
 
+    // What MISSING says stands above the table. Of memory's, esxtop shows at first what there is of sizes and of swapping; balloons are as common here.
+    private static readonly HashSet<string> HiddenAtFirst = new(StringComparer.Ordinal)
+    {
+        "MISSING", "%ACTV", "%ACTVS", "%ACTVF", "%ACTVN", "MCTLMAX", "CACHESZ", "CACHEUSD", "ZIP/s", "UNZIP/s", "ZERO", "SHRD", "SHRDSVD",
+    };
+
     // From here on esxtop's users look closer; those for each virtual processor are multiplied by their number.
     private static readonly Dictionary<string, (double Limit, bool EachProcessor)> Limits = new(StringComparer.Ordinal)
     {
@@ -31,8 +37,8 @@ internal static class TopRules
         ["MCTLSZ"] = (0, false), ["SWCUR"] = (0, false), ["SWR/s"] = (0, false), ["SWW/s"] = (0, false), ["ZIP/s"] = (0, false), ["UNZIP/s"] = (0, false),
     };
 
-    /// <summary>A column that is hidden until somebody asks for it: what it says stands above the table.</summary>
-    public static bool IsHiddenAtFirst(TopColumn column) => column.Label == "MISSING";
+    /// <summary>A column that is hidden until somebody asks for it.</summary>
+    public static bool IsHiddenAtFirst(TopColumn column) => HiddenAtFirst.Contains(column.Label);
 
     /// <summary>The keys that sort a panel, each with its column.</summary>
     public static IReadOnlyList<(char Key, string Label)> SortsOf(string panel) => Sorts.GetValueOrDefault(panel) ?? [];
