@@ -21,7 +21,7 @@ internal sealed record InteractiveTopOptions
 }
 
 /// <summary>Binds the screen of EsxTop to this process's terminal: keys in, pictures out, the terminal's size, and the time between refreshes.</summary>
-internal sealed class InteractiveTop(HypervisorHost host, InteractiveTopOptions options)
+internal sealed class InteractiveTop
 {
     private const int BufferBytes = 1024;
 
@@ -31,7 +31,30 @@ internal sealed class InteractiveTop(HypervisorHost host, InteractiveTopOptions 
     // A panel without numbers does not wait a whole interval for its first.
     private static readonly TimeSpan FirstInterval = TimeSpan.FromSeconds(1);
 
-    private readonly TopSettingsStore _store = new(host.Folder);
+    private readonly TopSettingsStore _store;
+    private readonly TopSource _source;
+    private readonly TopScreen _screen;
+    private readonly ScreenPainter _painter = new(Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
+    private readonly TopKeyDecoder _decoder = new();
+    private readonly byte[] _bytes = new byte[BufferBytes];
+    private readonly int _iterations;
+    private (int Width, int Height) _size;
+    private long _refreshed;
+
+    public InteractiveTop(HypervisorHost host, InteractiveTopOptions options)
+    {
+        _store = new TopSettingsStore(host.Folder);
+        _source = new TopSource(host, EsxTopPanels.Of(host));
+        _screen = MakeScreen(options);
+        _iterations = options.Iterations ?? int.MaxValue;
+    }
+
+    private enum Wake
+    {
+        Draw,
+        Refresh,
+        End,
+    }
 
     /// <summary>There is a terminal at both ends that understands the screen.</summary>
     public static bool IsPossible => !System.Console.IsInputRedirected && !System.Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
@@ -39,102 +62,92 @@ internal sealed class InteractiveTop(HypervisorHost host, InteractiveTopOptions 
     /// <summary>Runs until q, Ctrl-C, the last refresh, or a stop.</summary>
     public void Run(CancellationToken cancellation)
     {
-        IReadOnlyList<EsxTopPanel> panels = EsxTopPanels.Of(host);
-        var source = new TopSource(host, panels);
-        TopScreen screen = MakeScreen(panels);
-        var painter = new ScreenPainter(Environment.GetEnvironmentVariable("NO_COLOR") is null or "");
-
         // Asked before the terminal is raw: the runtime notes on its first use of the console what it will put back at its end.
-        (int width, int height) = Size();
+        _size = TerminalSize();
         using Stream output = System.Console.OpenStandardOutput();
         using RawTerminal terminal = RawTerminal.Enter(output, ScreenPainter.Leave);
         terminal.TryWrite(ScreenPainter.Enter);
-        var decoder = new TopKeyDecoder();
-        byte[] bytes = new byte[BufferBytes];
         int refreshes = 0;
-        long refreshed = 0;
-        bool refresh = true;
-        while (!cancellation.IsCancellationRequested)
+        for (Wake wake = Wake.Refresh; wake != Wake.End; wake = Wait(cancellation))
         {
-            if (refresh)
+            if (wake == Wake.Refresh)
             {
-                screen.Show(source.Take(screen.Panel));
-                refreshed = Stopwatch.GetTimestamp();
-                refreshes += screen.NeedsNumbers ? 0 : 1;
+                _screen.Show(_source.Take(_screen.Panel));
+                _refreshed = Stopwatch.GetTimestamp();
+                refreshes += _screen.NeedsNumbers ? 0 : 1;
             }
 
-            if (!Paint(terminal, screen, painter, width, height) || refreshes >= options.Iterations)
+            if (!Paint(terminal) || refreshes >= _iterations)
             {
                 return;
             }
-
-            if (!Wait(out refresh))
-            {
-                return;
-            }
-        }
-
-        // Waits until there is something to draw; false when it is over.
-        bool Wait(out bool refresh)
-        {
-            refresh = false;
-            while (!cancellation.IsCancellationRequested)
-            {
-                TimeSpan interval = screen.NeedsNumbers && screen.Delay > FirstInterval ? FirstInterval : screen.Delay, left = interval - Stopwatch.GetElapsedTime(refreshed);
-                if (left <= TimeSpan.Zero)
-                {
-                    refresh = true;
-                    return true;
-                }
-
-                TimeSpan longest = decoder.IsPending ? SequenceWait : LongestWait, wait = left < longest ? left : longest;
-                switch (StandardInput.Read(bytes, (int)Math.Ceiling(wait.TotalMilliseconds), out int count))
-                {
-                    case StandardInput.Outcome.End:
-                        return false;
-                    case StandardInput.Outcome.Bytes:
-                        return Press(decoder.Decode(bytes.AsSpan(0, count)), out refresh);
-                    case StandardInput.Outcome.Nothing when decoder.IsPending:
-                        return Press(decoder.Flush(), out refresh);
-                }
-
-                (int newWidth, int newHeight) = Size();
-                if ((newWidth, newHeight) != (width, height))
-                {
-                    (width, height) = (newWidth, newHeight);
-                    return true;
-                }
-            }
-
-            return false;
-        }
-
-        bool Press(IReadOnlyList<TopKey> keys, out bool refresh)
-        {
-            refresh = false;
-            foreach (TopKey key in keys)
-            {
-                switch (screen.Press(key))
-                {
-                    case TopRequest.Quit:
-                        return false;
-                    case TopRequest.Refresh:
-                        refresh = true;
-                        break;
-                    case TopRequest.Repaint:
-                        painter.Forget();
-                        break;
-                    case TopRequest.Write:
-                        Write(screen);
-                        break;
-                }
-            }
-
-            return true;
         }
     }
 
-    private TopScreen MakeScreen(IReadOnlyList<EsxTopPanel> panels)
+    private Wake Wait(CancellationToken cancellation)
+    {
+        while (!cancellation.IsCancellationRequested)
+        {
+            TimeSpan interval = _screen.NeedsNumbers && _screen.Delay > FirstInterval ? FirstInterval : _screen.Delay, left = interval - Stopwatch.GetElapsedTime(_refreshed);
+            if (left <= TimeSpan.Zero)
+            {
+                return Wake.Refresh;
+            }
+
+            TimeSpan longest = _decoder.IsPending ? SequenceWait : LongestWait, wait = left < longest ? left : longest;
+            switch (StandardInput.Read(_bytes, (int)Math.Ceiling(wait.TotalMilliseconds), out int count))
+            {
+                case StandardInput.Outcome.End:
+                    return Wake.End;
+                case StandardInput.Outcome.Bytes:
+                    return Press(_decoder.Decode(_bytes.AsSpan(0, count)));
+                case StandardInput.Outcome.Nothing when _decoder.IsPending:
+                    return Press(_decoder.Flush());
+            }
+
+            if (TerminalSize() is var size && size != _size)
+            {
+                _size = size;
+                return Wake.Draw;
+            }
+        }
+
+        return Wake.End;
+    }
+
+    private Wake Press(IReadOnlyList<TopKey> keys)
+    {
+        Wake wake = Wake.Draw;
+        foreach (TopKey key in keys)
+        {
+            switch (_screen.Press(key))
+            {
+                case TopRequest.Quit:
+                    return Wake.End;
+                case TopRequest.Refresh:
+                    wake = Wake.Refresh;
+                    break;
+                case TopRequest.Repaint:
+                    _painter.Forget();
+                    break;
+                case TopRequest.Write:
+                    Write();
+                    break;
+            }
+        }
+
+        return wake;
+    }
+
+    private bool Paint(RawTerminal terminal)
+    {
+        var buffer = new ScreenBuffer(_size.Width, _size.Height);
+        _screen.Draw(buffer);
+        string changes = _painter.Paint(buffer);
+        return changes.Length == 0 || terminal.TryWrite(changes);
+    }
+
+    private TopScreen MakeScreen(InteractiveTopOptions options)
     {
         TopSettings settings;
         string problem = "";
@@ -148,7 +161,7 @@ internal sealed class InteractiveTop(HypervisorHost host, InteractiveTopOptions 
         }
 
         settings = settings with { Panel = options.Panel ?? settings.Panel, DelaySeconds = options.DelaySeconds ?? settings.DelaySeconds };
-        var screen = new TopScreen(panels, TopColumns.Of, settings, _store.Path);
+        var screen = new TopScreen(_source.Panels, TopColumns.Of, settings, _store.Path);
         screen.Say(problem);
         if (options.ExpandAll)
         {
@@ -158,26 +171,18 @@ internal sealed class InteractiveTop(HypervisorHost host, InteractiveTopOptions 
         return screen;
     }
 
-    private void Write(TopScreen screen)
+    private void Write()
     {
         try
         {
-            _store.Write(screen.Describe());
-            screen.Say($"Written to {_store.Path}.");
+            _store.Write(_screen.Describe());
+            _screen.Say($"Written to {_store.Path}.");
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or MachineException)
         {
-            screen.Say(exception.Message);
+            _screen.Say(exception.Message);
         }
     }
 
-    private static bool Paint(RawTerminal terminal, TopScreen screen, ScreenPainter painter, int width, int height)
-    {
-        var buffer = new ScreenBuffer(width, height);
-        screen.Draw(buffer);
-        string changes = painter.Paint(buffer);
-        return changes.Length == 0 || terminal.TryWrite(changes);
-    }
-
-    private static (int Width, int Height) Size() => (Math.Max(1, System.Console.WindowWidth), Math.Max(1, System.Console.WindowHeight));
+    private static (int Width, int Height) TerminalSize() => (Math.Max(1, System.Console.WindowWidth), Math.Max(1, System.Console.WindowHeight));
 }

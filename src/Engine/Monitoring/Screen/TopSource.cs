@@ -83,13 +83,22 @@ internal sealed class TopSource(HypervisorHost host, IReadOnlyList<EsxTopPanel> 
         TimeSpan elapsed = Stopwatch.GetElapsedTime(_elsewhereAt);
         _elsewhereAt = Stopwatch.GetTimestamp();
         var times = new Dictionary<int, TimeSpan>();
-        _elsewhere =
-        [
-            .. host.GetMachines().Where(machine => machine.Holder is not null && !here.Contains(machine.Id))
-                .GroupBy(static machine => machine.Holder!.ProcessId == 0 ? null : machine.Holder with { Since = default })
-                .OrderBy(static group => group.Key?.ProcessId)
-                .Select(group => $"{string.Join(", ", group.Select(static machine => machine.Name))}: in {Describe(group.Key, times, elapsed)}; the numbers are there."),
-        ];
+        try
+        {
+            _elsewhere =
+            [
+                .. host.GetMachines().Where(machine => machine.Holder is not null && !here.Contains(machine.Id))
+                    .GroupBy(static machine => machine.Holder!.ProcessId == 0 ? null : machine.Holder with { Since = default })
+                    .OrderBy(static group => group.Key?.ProcessId)
+                    .Select(group => $"{string.Join(", ", group.Select(static machine => machine.Name))}: in {Describe(group.Key, times, elapsed)}; the numbers are there."),
+            ];
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or Machines.MachineException)
+        {
+            // A folder that cannot be read for a moment is no reason to stop showing what runs here.
+            _elsewhere = [$"What other processes run cannot be seen: {exception.Message}"];
+        }
+
         _processorTimes = times;
         return _elsewhere;
     }
