@@ -148,7 +148,11 @@ public sealed unsafe partial class X86Processor : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        State = null;
+        lock (_orders)
+        {
+            State = null;
+        }
+
         _native.Dispose();
         _tables.Dispose();
         _blocks.Dispose();

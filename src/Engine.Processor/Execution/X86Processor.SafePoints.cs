@@ -49,6 +49,12 @@ public sealed unsafe partial class X86Processor
     {
         lock (_orders)
         {
+            if (State == null)
+            {
+                // Disposed: it forgets everything.
+                return;
+            }
+
             if (pages.IsEmpty || pages.Length > MaximumOrderedPages - _orderedCount)
             {
                 _orderedCount = AllPages;
@@ -62,9 +68,8 @@ public sealed unsafe partial class X86Processor
             }
 
             _ordered++;
+            SetAttention(Attention.Orders);
         }
-
-        SetAttention(Attention.Orders);
     }
 
     /// <summary>

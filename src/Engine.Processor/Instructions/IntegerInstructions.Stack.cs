@@ -59,9 +59,17 @@ internal static unsafe class StackHandlers<T> where T : unmanaged, IBinaryIntege
         s->Gpr[4] = old;
         ulong linear = cpu.SegmentedAddress(SegmentName.Ss, (lowest - (ulong)sizeof(T)) & cpu.StackMask, (uint)sizeof(T), AccessKind.Write);
         cpu.ProbeRange(linear, sizeof(T), AccessKind.Write);
-        for (int n = 0; n < 8; n++)
+        try
         {
-            cpu.Push(n == 4 ? Width.Truncate<T>(old) : Width.Truncate<T>(s->Gpr[n]));
+            for (int n = 0; n < 8; n++)
+            {
+                cpu.Push(n == 4 ? Width.Truncate<T>(old) : Width.Truncate<T>(s->Gpr[n]));
+            }
+        }
+        catch (GuestException)
+        {
+            s->Gpr[4] = old;
+            throw;
         }
 
         return i + 1;

@@ -57,9 +57,9 @@ public sealed unsafe class MovingPagesTests(ITestOutputHelper output)
             Array.ForEach(pages, one => one.Start());
             Array.ForEach(threads, thread => thread.Start());
             Array.ForEach(threads, thread => thread.Join());
+            Array.ForEach(pages, one => one.Stop());
             for (int p = 0; p < processors; p++)
             {
-                pages[p].Stop();
                 var (expected, memory) = RunStill(n + (1000 * p));
                 Check(machines[p], pages[p], expected, memory, $"seed {n}, processor {p}");
                 arrivals += pages[p].Arrivals;
