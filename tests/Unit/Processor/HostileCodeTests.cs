@@ -4,12 +4,12 @@ using Xunit.Abstractions;
 namespace Hypervisor.Tests.Unit.Processor;
 
 /// <summary>
-/// Random bytes as code, with random registers, segments, descriptor tables and page tables, in every mode. HYPERVISOR_FUZZ_CASES sets
-/// the number of cases of each test, HYPERVISOR_FUZZ_SEED where they begin.
+/// Random bytes as code, with random registers, segments, descriptor tables and page tables, in every mode. HYPERVISOR_FUZZ_CASES and
+/// HYPERVISOR_FUZZ_BLOCKS set the number of cases or decoded blocks of each test, HYPERVISOR_FUZZ_SEED where they begin.
 /// </summary>
 public class HostileCodeTests(ITestOutputHelper output)
 {
-    private const int DefaultCases = 3000;
+    private const int DefaultCases = 3000, DefaultBlocks = 20_000, StopsOfCase = 50;
 
     [Theory]
     [InlineData(16, 1, false)]
@@ -54,6 +54,32 @@ public class HostileCodeTests(ITestOutputHelper output)
         machine.Pages!.Stop();
         Assert.Null(machine.Pages.Failure);
         output.WriteLine($"{cases} cases: {machine.Pages.Arrivals} arrivals, {machine.Cpu.GetStatistics().Exceptions} exceptions");
+    }
+
+    // A stop comes each millisecond.
+    [Theory]
+    [InlineData(16, 11, false)]
+    [InlineData(32, 12, false)]
+    [InlineData(33, 13, false)]
+    [InlineData(34, 14, false)]
+    [InlineData(64, 15, false)]
+    [InlineData(64, 16, true)]
+    [InlineData(64, 17, true)]
+    public void Code_that_goes_on_after_its_exceptions_touches_nothing_but_its_memory(int mode, int seed, bool translated)
+    {
+        int wanted = Setting("HYPERVISOR_FUZZ_BLOCKS", DefaultBlocks);
+        using var machine = new HostileMachine(seed + Setting("HYPERVISOR_FUZZ_SEED", 0), translated);
+        int cases = 0;
+        while (machine.Cpu.GetStatistics().DecodedBlocks < wanted)
+        {
+            machine.RunDense(mode, StopsOfCase);
+            cases++;
+        }
+
+        machine.CheckSurroundings();
+        var statistics = machine.Cpu.GetStatistics();
+        output.WriteLine($"{cases} cases: {statistics.DecodedBlocks} blocks decoded, {statistics.TranslatedBlocks} translated, {statistics.Exceptions} exceptions, "
+            + $"{statistics.Entries} entries, {statistics.CacheEvictions} evictions, {machine.Cpu.RetiredInstructions} instructions");
     }
 
     private static int Setting(string name, int otherwise) =>

@@ -9,7 +9,7 @@ namespace Hypervisor.Tests.Unit.Processor;
 /// A processor whose memory lies between two zones that nothing may write to, with a page of ROM, a hole and device memory; it is
 /// stopped every millisecond, so that endless loops end too.
 /// </summary>
-internal sealed unsafe class HostileMachine : IMemoryBus, IPortBus, ILocalApic, IDisposable
+internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILocalApic, IDisposable
 {
     private const ulong MemoryBytes = 1 << 20, ZoneBytes = 1 << 20, RomPage = 0xF_0000, HolePage = 0xA_0000;
     private const ulong Tables = 0x1000, TablePages = 8, Code = 0x4_0000, CodeBytes = 0x8000;
