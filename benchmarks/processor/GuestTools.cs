@@ -10,14 +10,18 @@ namespace Hypervisor.Benchmarks.Processor;
 internal sealed class GuestTools
 {
     private const uint Executable = 0x1ED;
+    private const string Busybox = "busybox";
 
     // The workloads are in one program, so that the initial RAM disk stays small.
-    private static readonly string[] Programs = ["bench", "tiny", "busybox"], Scripts = ["agent.sh", "loop.sh"];
+    private static readonly string[] Programs = ["bench", "tiny", Busybox], Scripts = ["agent.sh", "loop.sh"];
 
-    private GuestTools(string folder, string kernel)
+    private readonly bool _workloads;
+
+    private GuestTools(string folder, string kernel, bool workloads)
     {
         Folder = folder;
         Kernel = kernel;
+        _workloads = workloads;
     }
 
     /// <summary>Folder with all programs and scripts; workloads run natively in copies of it.</summary>
@@ -26,8 +30,9 @@ internal sealed class GuestTools
     public string Kernel { get; }
 
     /// <summary>Compiles and fetches what is not in the cache yet.</summary>
+    /// <param name="workloads">With our programs, which takes a compiler; commands are not timed in the guest otherwise.</param>
     /// <exception cref="BenchmarkException">There is no compiler, or it refuses.</exception>
-    public static GuestTools Prepare()
+    public static GuestTools Prepare(bool workloads)
     {
         if (!DebianPackages.IsSupported(out string reason))
         {
@@ -38,13 +43,13 @@ internal sealed class GuestTools
         string kernelPackage = packages.Fetch(packages.FindFetchedCloudKernel() ?? packages.ResolveCloudKernel());
         string busyboxPackage = packages.Fetch("busybox-static");
         string sources = Path.Combine(AppContext.BaseDirectory, "guest");
-        string folder = Path.Combine(DebianPackages.DefaultFolder, "..", "benchmarks", Hash(sources));
-        if (!File.Exists(Path.Combine(folder, "busybox")))
+        string folder = Path.Combine(DebianPackages.DefaultFolder, "..", "benchmarks", Hash(sources) + (workloads ? "" : "-plain"));
+        if (!File.Exists(Path.Combine(folder, Busybox)))
         {
-            Make(sources, Directory.CreateDirectory(folder).FullName, busyboxPackage);
+            Make(sources, Directory.CreateDirectory(folder).FullName, busyboxPackage, workloads);
         }
 
-        return new GuestTools(Path.GetFullPath(folder), QuickstartInitramfs.FindKernel(kernelPackage));
+        return new GuestTools(Path.GetFullPath(folder), QuickstartInitramfs.FindKernel(kernelPackage), workloads);
     }
 
     /// <summary>The initial RAM disk: the programs in <c>/bench</c> and an init that listens on the console.</summary>
@@ -59,7 +64,7 @@ internal sealed class GuestTools
 
         archive.AddCharacterDevice("dev/console", 5, 1);
         archive.AddFile("init", File.ReadAllBytes(Path.Combine(Folder, "init.sh")), Executable);
-        foreach (string name in (ReadOnlySpan<string>)[.. Programs, .. Scripts])
+        foreach (string name in (ReadOnlySpan<string>)[.. _workloads ? Programs : [Busybox], .. Scripts])
         {
             archive.AddFile($"bench/{name}", File.ReadAllBytes(Path.Combine(Folder, name)), Executable);
         }
@@ -89,18 +94,27 @@ internal sealed class GuestTools
         }
     }
 
-    private static void Make(string sources, string folder, string busyboxPackage)
+    private static void Make(string sources, string folder, string busyboxPackage, bool workloads)
     {
-        string[] workloads = [.. Directory.GetFiles(sources, "*.c").Where(file => Path.GetFileName(file) != "tiny.c").Order(StringComparer.Ordinal)];
-        Compile(["-O2", "-static", "-o", Path.Combine(folder, "bench"), .. workloads, "-lm"]);
-        Compile(["-O2", "-static", "-nostdlib", "-o", Path.Combine(folder, "tiny"), Path.Combine(sources, "tiny.c")]);
+        if (workloads)
+        {
+            CompileWorkloads(sources, folder);
+        }
+
         foreach (string script in Directory.GetFiles(sources, "*.sh"))
         {
             File.Copy(script, Path.Combine(folder, Path.GetFileName(script)), overwrite: true);
         }
 
         // Last, as its presence says that all is there.
-        File.Copy(QuickstartInitramfs.FindBusybox(busyboxPackage), Path.Combine(folder, "busybox"), overwrite: true);
+        File.Copy(QuickstartInitramfs.FindBusybox(busyboxPackage), Path.Combine(folder, Busybox), overwrite: true);
+    }
+
+    private static void CompileWorkloads(string sources, string folder)
+    {
+        string[] programs = [.. Directory.GetFiles(sources, "*.c").Where(file => Path.GetFileName(file) != "tiny.c").Order(StringComparer.Ordinal)];
+        Compile(["-O2", "-static", "-o", Path.Combine(folder, "bench"), .. programs, "-lm"]);
+        Compile(["-O2", "-static", "-nostdlib", "-o", Path.Combine(folder, "tiny"), Path.Combine(sources, "tiny.c")]);
     }
 
     private static void Compile(string[] arguments)

@@ -21,15 +21,14 @@ try
         return 0;
     }
 
-    GuestTools tools = GuestTools.Prepare();
-    initrd = Path.Combine(Path.GetTempPath(), $"hv-processor-{Environment.ProcessId}.cpio");
-    var platform = new Platform(tools, initrd, options);
     if (options.StressMinutes is not null)
     {
-        File.WriteAllBytes(initrd, tools.BuildInitrd(SharedLibraries.FindProgram(StressRun.Program)));
-        return StressRun.Run(options, platform) ? 0 : 1;
+        return StressRun.Run(options) is null ? 0 : 1;
     }
 
+    GuestTools tools = GuestTools.Prepare(workloads: true);
+    initrd = Path.Combine(Path.GetTempPath(), $"hv-processor-{Environment.ProcessId}.cpio");
+    var platform = new Platform(tools, initrd, options);
     File.WriteAllBytes(initrd, tools.BuildInitrd());
     return new Runner(options, platform).Run() ? 0 : 1;
 }

@@ -23,9 +23,24 @@ internal static class StressRun
     // Every complaint of the kernel's that is not one of the program's intended faults.
     private const string Complaints = "BUG|Oops|Call Trace|rcu.*stall|soft lockup|general protection|Machine check|unhandled|Out of memory";
 
-    /// <summary>True when stress-ng ended well and the kernel did not complain.</summary>
-    /// <exception cref="BenchmarkException">The guest did not boot, hung, or stress-ng failed.</exception>
-    public static bool Run(Options options, Platform platform)
+    /// <summary>Boots a guest with the host's stress-ng and runs it. Null when it ended well and the kernel did not complain, else the complaint.</summary>
+    /// <exception cref="BenchmarkException">The guest did not boot, hung, or stress-ng failed; or there is no stress-ng.</exception>
+    public static string? Run(Options options)
+    {
+        string initrd = Path.GetTempFileName();
+        try
+        {
+            var tools = GuestTools.Prepare(workloads: false);
+            File.WriteAllBytes(initrd, tools.BuildInitrd(SharedLibraries.FindProgram(Program)));
+            return Run(options, new Platform(tools, initrd, options));
+        }
+        finally
+        {
+            File.Delete(initrd);
+        }
+    }
+
+    private static string? Run(Options options, Platform platform)
     {
         int seconds = (int)(options.StressMinutes!.Value * 60);
         string arguments = string.Create(CultureInfo.InvariantCulture,
@@ -43,6 +58,6 @@ internal static class StressRun
         Console.WriteLine(complaint.Length == 0
             ? string.Create(CultureInfo.InvariantCulture, $"{Program} ended clean on {options.StressOn} after {measurement.Seconds:0} s{(skipped ? ", with some stressors skipped" : "")}.")
             : $"{Program} ended, but: {complaint}");
-        return complaint.Length == 0;
+        return complaint.Length == 0 ? null : complaint;
     }
 }
