@@ -16,6 +16,7 @@ public sealed class MachineConsole : IByteSink
     private readonly byte[] _ring = new byte[HistoryBytes];
     private long _written;
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource _inputRoom = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _completed;
 
     /// <summary>Bytes written by the guest since power-on: the position after the newest byte.</summary>
@@ -42,7 +43,10 @@ public sealed class MachineConsole : IByteSink
         }
     }
 
-    /// <summary>Takes input for the guest; set by the machine's serial port. Returns how many bytes were taken.</summary>
+    /// <summary>
+    /// Takes input for the guest; set by the machine. Returns how many bytes were taken; once it took fewer than it was given, somebody
+    /// calls <see cref="ResumeInput"/> when it can take more.
+    /// </summary>
     public Func<ReadOnlyMemory<byte>, int>? InputHandler { get; set; }
 
     /// <inheritdoc/>
@@ -79,6 +83,20 @@ public sealed class MachineConsole : IByteSink
         {
             _completed = true;
             waiters = _changed;
+        }
+
+        waiters.TrySetResult();
+        ResumeInput();
+    }
+
+    /// <summary>There is room for input again. Any thread.</summary>
+    public void ResumeInput()
+    {
+        TaskCompletionSource waiters;
+        lock (_lock)
+        {
+            waiters = _inputRoom;
+            _inputRoom = new(TaskCreationOptions.RunContinuationsAsynchronously);
         }
 
         waiters.TrySetResult();
@@ -155,13 +173,25 @@ public sealed class MachineConsole : IByteSink
     /// <summary>Sends input to the guest's serial port, waiting while its FIFO and the line buffer are full.</summary>
     public async Task SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation = default)
     {
-        while (!bytes.IsEmpty && !IsCompleted)
+        while (!bytes.IsEmpty)
         {
+            // Before asking: room that is made after the answer completes it.
+            Task room;
+            lock (_lock)
+            {
+                if (_completed)
+                {
+                    return;
+                }
+
+                room = _inputRoom.Task;
+            }
+
             int taken = InputHandler?.Invoke(bytes) ?? bytes.Length;
             bytes = bytes[taken..];
             if (taken == 0)
             {
-                await Task.Delay(TimeSpan.FromMilliseconds(5), cancellation).ConfigureAwait(false);
+                await room.WaitAsync(cancellation).ConfigureAwait(false);
             }
         }
     }

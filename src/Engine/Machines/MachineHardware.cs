@@ -86,6 +86,7 @@ internal sealed partial class MachineHardware : IDisposable
             AttachNetworkAdapters(configuration, settings, events, control);
             var console = new VirtioConsole(Memory, Console);
             Attach(console, ConsoleSlot, events, control);
+            Serial.InputTaken = console.InputTaken = Console.ResumeInput;
             SendInput = settings.InputToVirtioConsole ? bytes => console.SendInput(bytes.Span) : bytes => Serial.Receive(bytes.Span);
             Attach(new VirtioEntropy(Memory, Clock), EntropySlot, events, control);
             var balloon = new VirtioBalloon(Memory, Clock, GuestStatisticsInterval);

@@ -56,6 +56,7 @@ public sealed class Uart16550 : BytePortDevice, IResettable, IDisposable
     private bool _overrun;
     private bool _transmitterEmptyPending;
     private bool _interruptAsserted;
+    private bool _inputRefused;
 
     /// <summary>Makes a port.</summary>
     /// <param name="clock">For the delay of a batch of output, at most a millisecond.</param>
@@ -98,6 +99,12 @@ public sealed class Uart16550 : BytePortDevice, IResettable, IDisposable
     private const byte ClearToSend = 0x10, DataSetReady = 0x20, RingIndicator = 0x40, CarrierDetect = 0x80;
 
     /// <summary>
+    /// Called, on the guest's thread and outside of locks, when there is room again after <see cref="Receive"/> took fewer bytes than it
+    /// was given. Must be quick.
+    /// </summary>
+    public Action? InputTaken { get; set; }
+
+    /// <summary>
     /// Takes input for the guest; returns how many bytes were taken, fewer than given when the guest does not read. Any thread.
     /// </summary>
     public int Receive(ReadOnlySpan<byte> bytes)
@@ -111,6 +118,7 @@ public sealed class Uart16550 : BytePortDevice, IResettable, IDisposable
             }
 
             _inputCount += count;
+            _inputRefused |= count < bytes.Length;
             UpdateInterrupt();
             return count;
         }
@@ -158,56 +166,71 @@ public sealed class Uart16550 : BytePortDevice, IResettable, IDisposable
     /// <inheritdoc/>
     protected override byte ReadByte(ushort offset)
     {
+        byte value;
+        bool room;
         lock (_lock)
         {
-            switch (offset)
-            {
-                case Register.Data when DivisorLatched:
-                    return (byte)_divisor;
-                case Register.Data:
-                    byte value = TakeInput();
-                    UpdateInterrupt();
-                    return value;
-                case Register.InterruptEnable when DivisorLatched:
-                    return (byte)(_divisor >> 8);
-                case Register.InterruptEnable:
-                    return (byte)_interruptEnable;
-                case Register.InterruptIdentification:
-                    byte source = PendingSource();
-                    if (source == Identification.TransmitterEmpty)
-                    {
-                        // Reading IIR acknowledges this source, and no other (data sheet, table V).
-                        _transmitterEmptyPending = false;
-                        UpdateInterrupt();
-                    }
+            value = ReadRegister(offset);
+            room = HasRoomAgain();
+        }
 
-                    return (byte)(source | (_fifoEnabled ? Identification.FifosEnabled : 0));
-                case Register.LineControl:
-                    return _lineControl;
-                case Register.ModemControl:
-                    return _modemControl;
-                case Register.LineStatus:
-                    byte status = (byte)(TransmitterEmpty | (ReadableCount > 0 ? DataReady : 0) | (_overrun ? Overrun : 0));
-                    _overrun = false;
+        if (room)
+        {
+            InputTaken?.Invoke();
+        }
+
+        return value;
+    }
+
+    private byte ReadRegister(int offset)
+    {
+        switch (offset)
+        {
+            case Register.Data when DivisorLatched:
+                return (byte)_divisor;
+            case Register.Data:
+                byte value = TakeInput();
+                UpdateInterrupt();
+                return value;
+            case Register.InterruptEnable when DivisorLatched:
+                return (byte)(_divisor >> 8);
+            case Register.InterruptEnable:
+                return (byte)_interruptEnable;
+            case Register.InterruptIdentification:
+                byte source = PendingSource();
+                if (source == Identification.TransmitterEmpty)
+                {
+                    // Reading IIR acknowledges this source, and no other (data sheet, table V).
+                    _transmitterEmptyPending = false;
                     UpdateInterrupt();
-                    return status;
-                case Register.ModemStatus:
-                    byte modem = (byte)(ModemLines | _modemDelta);
-                    _modemDelta = 0;
-                    UpdateInterrupt();
-                    return modem;
-                case Register.Scratch:
-                    return _scratch;
-                default:
-                    return byte.MaxValue;
-            }
+                }
+
+                return (byte)(source | (_fifoEnabled ? Identification.FifosEnabled : 0));
+            case Register.LineControl:
+                return _lineControl;
+            case Register.ModemControl:
+                return _modemControl;
+            case Register.LineStatus:
+                byte status = (byte)(TransmitterEmpty | (ReadableCount > 0 ? DataReady : 0) | (_overrun ? Overrun : 0));
+                _overrun = false;
+                UpdateInterrupt();
+                return status;
+            case Register.ModemStatus:
+                byte modem = (byte)(ModemLines | _modemDelta);
+                _modemDelta = 0;
+                UpdateInterrupt();
+                return modem;
+            case Register.Scratch:
+                return _scratch;
+            default:
+                return byte.MaxValue;
         }
     }
 
     /// <inheritdoc/>
     protected override void WriteByte(ushort offset, byte value)
     {
-        bool full = false;
+        bool full = false, room;
         lock (_lock)
         {
             switch (offset)
@@ -252,11 +275,17 @@ public sealed class Uart16550 : BytePortDevice, IResettable, IDisposable
             }
 
             UpdateInterrupt();
+            room = HasRoomAgain();
         }
 
         if (full)
         {
             Flush();
+        }
+
+        if (room)
+        {
+            InputTaken?.Invoke();
         }
     }
 
@@ -283,6 +312,17 @@ public sealed class Uart16550 : BytePortDevice, IResettable, IDisposable
             lines |= (_modemControl & Out2) != 0 ? CarrierDetect : 0;
             return (byte)lines;
         }
+    }
+
+    private bool HasRoomAgain()
+    {
+        if (!_inputRefused || _inputCount > InputBytes / 2)
+        {
+            return false;
+        }
+
+        _inputRefused = false;
+        return true;
     }
 
     private byte TakeInput()

@@ -18,6 +18,7 @@ public sealed class VirtioConsole : VirtioWorkerDevice
     private readonly IByteSink _output;
     private int _inputStart;
     private int _inputCount;
+    private bool _inputRefused;
 
     /// <summary>Makes a console.</summary>
     public VirtioConsole(GuestMemory memory, IByteSink output)
@@ -33,6 +34,12 @@ public sealed class VirtioConsole : VirtioWorkerDevice
     /// <inheritdoc/>
     protected override ulong DeviceFeatures => FeatureSize | FeatureEmergencyWrite;
 
+    /// <summary>
+    /// Called when there is room again after <see cref="SendInput"/> took fewer bytes than it was given. Must be quick, and call nothing
+    /// of this device.
+    /// </summary>
+    public Action? InputTaken { get; set; }
+
     /// <summary>Queues input for the guest. Returns how many bytes were taken: fewer when the buffer is full.</summary>
     public int SendInput(ReadOnlySpan<byte> bytes)
     {
@@ -44,6 +51,7 @@ public sealed class VirtioConsole : VirtioWorkerDevice
                 _input[(_inputStart + _inputCount++) % InputCapacity] = bytes[i];
             }
 
+            _inputRefused |= count < bytes.Length;
             bytes = bytes[..count];
         }
 
@@ -63,6 +71,11 @@ public sealed class VirtioConsole : VirtioWorkerDevice
     {
         Transmit(Queues[TransmitQueue]);
         Receive(Queues[ReceiveQueue]);
+        if (_inputRefused && _inputCount <= InputCapacity / 2)
+        {
+            _inputRefused = false;
+            InputTaken?.Invoke();
+        }
     }
 
     /// <inheritdoc/>
