@@ -108,6 +108,24 @@ public sealed class Uart16550Tests : IDisposable
     }
 
     [Fact]
+    public void Room_is_told_of_once_after_input_was_refused_and_half_of_it_read()
+    {
+        int told = 0;
+        _uart.InputTaken = () => told++;
+        Write(Fcr, 1);
+        Assert.Equal(4000, _uart.Receive(new byte[4000]));
+        Assert.Equal(96, _uart.Receive(new byte[100]));
+        for (int i = 0; i < 4096; i++)
+        {
+            Assert.Equal(i <= 2047 ? 0 : 1, told);
+            Read(Data);
+        }
+
+        Assert.Equal(4096, _uart.Receive(new byte[4096]));
+        Assert.Equal(1, told);
+    }
+
+    [Fact]
     public void Input_beyond_the_fifo_waits_and_arrives_in_order_without_overrun()
     {
         Write(Fcr, 1);
