@@ -19,6 +19,8 @@ internal enum TopRequest
 /// </summary>
 internal sealed partial class TopScreen
 {
+    private const string FieldKeys = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
     private readonly Func<Type, IReadOnlyList<TopColumn>> _columnsOf;
     private readonly List<TopPanelView> _views;
     private TopPanelView _view;
@@ -270,9 +272,10 @@ internal sealed partial class TopScreen
     }
 
     // esxtop's: a letter toggles its column; or it moves it, a capital to the left and a small one to the right. Other keys go back.
+    // Where letters end, digits go on; they have no small ones, and move to the left.
     private TopRequest PressInFields(TopKey key)
     {
-        int at = key.Kind == TopKeyKind.Character && key.Rune.IsAscii ? char.ToUpperInvariant((char)key.Rune.Value) - 'A' : -1;
+        int at = key.Kind == TopKeyKind.Character && key.Rune.IsAscii ? FieldKeys.IndexOf(char.ToUpperInvariant((char)key.Rune.Value), StringComparison.Ordinal) : -1;
         if (at < 0 || at >= _view.Fields.Count)
         {
             _mode = Mode.Table;
@@ -285,7 +288,7 @@ internal sealed partial class TopScreen
             return TopRequest.None;
         }
 
-        int to = at + (Rune.IsUpper(key.Rune) ? -1 : 1);
+        int to = at + (Rune.IsLower(key.Rune) ? 1 : -1);
         if (to >= 0 && to < _view.Fields.Count)
         {
             (_view.Fields[at], _view.Fields[to]) = (_view.Fields[to], _view.Fields[at]);

@@ -199,6 +199,20 @@ public sealed class TopScreenTests
     }
 
     [Fact]
+    public void Where_letters_end_digits_go_on()
+    {
+        // What esxtop's memory panel has in columns is more than the alphabet.
+        (string[] labels, _height) = ([.. Enumerable.Range(0, 30).Select(static i => $"C{i}")], 40);
+        _screen = new TopScreen([new EsxTopCpuPanel(null)], _ => [.. labels.Select(static label => new TopColumn(label, label, true, null, static _ => 1))], new TopSettings(), SettingsPath);
+        _screen.Show(_snapshot);
+        Type("f13");
+        Assert.Equal("  1: C27 = C27", Lines()[30]);
+        Assert.Equal("* 2: C28 = C28", Lines()[31]);
+        Type("\ro2");
+        Assert.Equal(["* 0: C26 = C26", "* 1: C28 = C28", "  2: C27 = C27", "  3: C29 = C29"], Lines()[29..33]);
+    }
+
+    [Fact]
     public void The_last_column_cannot_be_hidden()
     {
         Type("f" + string.Concat(Enumerable.Range(0, 15).Select(static i => (char)('a' + i))));
