@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Memory.Stores;
 
 namespace Hypervisor.Engine.Memory;
@@ -13,7 +12,7 @@ public sealed unsafe partial class GuestPages
     private const int RetryMilliseconds = 100;
 
     private volatile bool _abandoned;
-    private long _entitled = long.MaxValue, _ceiling = long.MaxValue;
+    private long _spared = long.MaxValue, _ceiling = long.MaxValue;
 
     /// <summary>
     /// Told when a page cannot be brought back from the swap file, at each attempt: its user waits and tries again. On the thread that
@@ -26,11 +25,11 @@ public sealed unsafe partial class GuestPages
     /// </summary>
     public Action<string?>? Blocked { get; set; }
 
-    /// <summary>Private pages that the machine may have however scarce memory is. With more it gives a page for each that it takes.</summary>
-    public long EntitledPages
+    /// <summary>Private pages that the machine may have while memory is scarce. With more it gives a page for each that it takes.</summary>
+    public long SparedPages
     {
-        get => Volatile.Read(ref _entitled);
-        set => Volatile.Write(ref _entitled, value);
+        get => Volatile.Read(ref _spared);
+        set => Volatile.Write(ref _spared, value);
     }
 
     /// <summary>Private pages that the machine never has more than (devices may take it a little above): it gives a page for each that it takes.</summary>
@@ -285,13 +284,12 @@ public sealed unsafe partial class GuestPages
         return true;
     }
 
-    // Content that is not what was stored never reaches the guest: the machine ends.
     private void Decompress(int page, PageEntry entry, byte* to)
     {
         if (!_cache.TryLoad(entry.Index, to))
         {
             Write(page, entry);
-            throw new MachineException($"A compressed page of guest memory (at {AddressOf(page):x}h) is damaged: the host's memory is faulty, or something overwrote it.");
+            throw Damaged(page);
         }
     }
 
@@ -300,7 +298,7 @@ public sealed unsafe partial class GuestPages
         get
         {
             long pages = PagesIn(PageState.Private);
-            return pages >= CeilingPages || (pages > EntitledPages && _meter.IsScarce);
+            return pages >= CeilingPages || (pages > SparedPages && _meter.IsScarce) || _meter.IsExhausted;
         }
     }
 

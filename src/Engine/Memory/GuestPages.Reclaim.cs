@@ -16,7 +16,7 @@ public sealed unsafe partial class GuestPages
 
     private readonly Lock _reclaim = new();
     private readonly List<int> _marked = [];
-    private readonly AnonymousMemory _staging = AnonymousMemory.Allocate(SwapBatch * PageBytes);
+    private readonly AnonymousMemory _staging = AnonymousMemory.Allocate((SwapBatch + MoveBatch) * PageBytes);
     private readonly nint[] _swapCopies = new nint[SwapBatch];
     private readonly int[] _swapPages = new int[SwapBatch];
     private readonly PageEntry[] _swapEntries = new PageEntry[SwapBatch];
@@ -173,17 +173,6 @@ public sealed unsafe partial class GuestPages
         }
     }
 
-    /// <summary>Moves compressed pages to the swap file until the cache takes no more than a number of bytes.</summary>
-    /// <returns>Pages moved.</returns>
-    public int ShrinkCache(long bytes)
-    {
-        lock (_reclaim)
-        {
-            SwapFailure = null;
-            return MoveOldest(bytes);
-        }
-    }
-
     /// <summary>Brings compressed and swapped pages back before they are needed.</summary>
     /// <returns>Pages brought back.</returns>
     public int Restore(int pages)
@@ -333,32 +322,6 @@ public sealed unsafe partial class GuestPages
         SwapResult.Damaged => "what was read from the swap file is not what was written to it.",
         _ => $"the disk of the swap file failed ({_swap!.LastError}).",
     };
-
-    // The oldest compressed page; its owner may be taking it back at the same time.
-    private bool MoveToSwap(CompressedPage oldest)
-    {
-        int page = (int)oldest.Page, slot = oldest.Slot;
-        var entry = Read(page);
-        if (entry.State != PageState.Compressed || entry.Index != slot || !Replace(page, entry, entry.In(PageState.Moving)))
-        {
-            return false;
-        }
-
-        byte* copy = (byte*)_swapCopies[0];
-        Decompress(page, entry, copy);
-        NoteSwapResult(_swap!.Write(_swapCopies.AsSpan(0, 1), _swapSlots.AsSpan(0, 1), out int written));
-        if (written == 0)
-        {
-            Write(page, entry);
-            return false;
-        }
-
-        _cache.Free(slot);
-        Write(page, entry.In(PageState.Swapped, _swapSlots[0]));
-        Moved(PageState.Compressed, PageState.Swapped);
-        Interlocked.Increment(ref _swapOuts);
-        return true;
-    }
 
     private int ShareNext(int pages)
     {
@@ -523,35 +486,6 @@ public sealed unsafe partial class GuestPages
         {
             Interlocked.Decrement(ref _zero);
         }
-    }
-
-    // What was compressed long ago and not used since goes to the disk, and leaves its place to what is taken now.
-    private void MakeRoomInCache(ReclaimMethods methods)
-    {
-        const ReclaimMethods Both = ReclaimMethods.Compress | ReclaimMethods.Swap;
-        if (_swap is not null && (methods & Both) == Both && _cache.Statistics.UsedBytes > _cache.Capacity - (_cache.Capacity / 16))
-        {
-            MoveOldest(_cache.Capacity - (_cache.Capacity / 8));
-        }
-    }
-
-    private int MoveOldest(long bytes)
-    {
-        int moved = 0;
-        while (_swap is not null && _cache.Statistics.UsedBytes > bytes && SwapFailure is null && _cache.TryGetOldest(out var oldest))
-        {
-            if (MoveToSwap(oldest))
-            {
-                moved++;
-            }
-            else
-            {
-                // Its user is just taking it back.
-                _cache.Renew(oldest);
-            }
-        }
-
-        return moved;
     }
 
     private bool WatchMarked()

@@ -61,6 +61,11 @@ public sealed unsafe partial class GuestPages : IDisposable
             _swapCopies[i] = _staging.Address + (i * PageBytes);
         }
 
+        for (int i = 0; i < MoveBatch; i++)
+        {
+            _movedCopies[i] = _staging.Address + ((SwapBatch + i) * PageBytes);
+        }
+
         _table = AnonymousMemory.Allocate((nuint)(((long)pages * sizeof(ulong) + PageBytes - 1) & -PageBytes));
         _entries = (ulong*)_table.Address;
         TakeStock();

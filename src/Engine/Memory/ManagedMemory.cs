@@ -149,7 +149,7 @@ internal sealed class ManagedMemory : IDisposable
             return;
         }
 
-        pages.EntitledPages = decision.EntitlementBytes / (long)GuestMemory.PageSize;
+        pages.SparedPages = decision.BlockAboveBytes / (long)GuestMemory.PageSize;
         pages.CeilingPages = decision.CeilingBytes == MachineMemoryPlan.Unlimited ? long.MaxValue : decision.CeilingBytes / (long)GuestMemory.PageSize;
         Evict(pages, decision, state);
         Scan(pages, decision, passed);

@@ -195,7 +195,10 @@ internal sealed class MemoryManager : IDisposable
 
         // What is not private pages stays as it is until the next decision, as far as the meter is concerned.
         _meter.ScarceFrom = privatePages + ((_decision.FreeBytes - _decision.BlockBelowFreeBytes) / PageSize);
-        _meter.LookFrom = privatePages + Math.Max(1, _decision.FreeBytes / 8 / PageSize);
+        _meter.ExhaustedFrom = privatePages + (_decision.FreeBytes / PageSize);
+        _meter.LookFrom = _decision.State == HostMemoryState.Low
+            ? long.MaxValue
+            : privatePages + Math.Max(1, (_decision.FreeBytes - _decision.DecideBelowFreeBytes) / PageSize);
         if (before != _decision.State)
         {
             StateChanged?.Invoke(before, _decision.State, _decision.FreeBytes);

@@ -8,6 +8,7 @@ public sealed class MemoryMeter
 {
     private long _used;
     private long _scarceFrom = long.MaxValue;
+    private long _exhaustedFrom = long.MaxValue;
     private long _lookFrom = long.MaxValue;
     private int _looking;
 
@@ -17,11 +18,18 @@ public sealed class MemoryMeter
     /// <summary>Private pages of all machines.</summary>
     public long Used => Interlocked.Read(ref _used);
 
-    /// <summary>From so many pages on, a machine that has what it is entitled to takes none without giving one.</summary>
+    /// <summary>From so many pages on, a machine that has more than it is spared takes none without giving one.</summary>
     public long ScarceFrom
     {
         get => Volatile.Read(ref _scarceFrom);
         set => Volatile.Write(ref _scarceFrom, value);
+    }
+
+    /// <summary>From so many pages on nobody takes one without giving one.</summary>
+    public long ExhaustedFrom
+    {
+        get => Volatile.Read(ref _exhaustedFrom);
+        set => Volatile.Write(ref _exhaustedFrom, value);
     }
 
     /// <summary>From so many pages on the host wants to decide anew. Setting it arms <see cref="Look"/> again.</summary>
@@ -37,6 +45,9 @@ public sealed class MemoryMeter
 
     /// <summary>Whether memory is so scarce.</summary>
     internal bool IsScarce => Used >= ScarceFrom;
+
+    /// <summary>Whether there is none left.</summary>
+    internal bool IsExhausted => Used >= ExhaustedFrom;
 
     internal void Add(int pages)
     {

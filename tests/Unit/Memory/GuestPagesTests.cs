@@ -1,5 +1,7 @@
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Stores;
+using Hypervisor.Engine.Native.Memory;
+using Hypervisor.Tests.Unit.Support;
 
 namespace Hypervisor.Tests.Memory;
 
@@ -193,6 +195,66 @@ public sealed class GuestPagesTests
     }
 
     [Fact]
+    public void What_was_compressed_first_makes_room_in_a_full_cache_for_what_is_compressed_now()
+    {
+        const int Count = 1200;
+        using var machine = new PagedMachine(Count, swap: new MemoryStorage(), cacheBytes: 8 * 4096);
+        for (int page = 0; page < Count; page++)
+        {
+            machine.Fill(page, ((ulong)page * 4) + (page % 3 == 0 ? 3u : 2u));
+        }
+
+        Assert.Equal(Count, machine.Pages.Reclaim(Count, All, urgent: true));
+        var statistics = machine.Pages.Statistics;
+        Assert.InRange(statistics.CompressedBytes, 1, 8 * 4096);
+        Assert.True(statistics.Compressions > statistics.Compressed, "Nothing moved on to the swap file.");
+        for (int page = 0; page < Count; page++)
+        {
+            for (int offset = 0; offset < 4096; offset += 512)
+            {
+                Assert.Equal(PagedMachine.Content(((ulong)page * 4) + (page % 3 == 0 ? 3u : 2u), offset), machine.Load(page, offset));
+            }
+        }
+    }
+
+    [LinuxFact]
+    public void The_operating_system_gets_back_what_was_swapped()
+    {
+        const int Count = 16384;
+        string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid()}.vswp");
+        using var machine = new PagedMachine(Count, swap: FileSwapStorage.Create(path));
+        byte[] noise = new byte[4096];
+        for (int page = 0; page < Count; page++)
+        {
+            new Random(page).NextBytes(noise);
+            Assert.True(machine.Memory.TryWrite(machine.AddressOf(page), noise));
+        }
+
+        Assert.Equal(Count, PagesThatAreThere());
+        Assert.Equal(Count, machine.Pages.Reclaim(Count, All, urgent: true));
+        Assert.Equal(0, PagesThatAreThere());
+        for (int page = 0; page < Count; page += 100)
+        {
+            new Random(page).NextBytes(noise);
+            byte[] found = new byte[4096];
+            Assert.True(machine.Memory.TryRead(machine.AddressOf(page), found));
+            Assert.Equal(noise, found);
+        }
+
+        long PagesThatAreThere()
+        {
+            using var map = new PageMap();
+            long count = 0;
+            foreach (var (_, host, bytes, _) in machine.Memory.Blocks.Where(static block => block.Writable))
+            {
+                map.Find(host, (long)bytes / 4096, _ => count++);
+            }
+
+            return count;
+        }
+    }
+
+    [Fact]
     public void A_processor_waits_for_a_disk_that_cannot_be_read_and_goes_on_when_it_can()
     {
         var disk = new MemoryStorage();
@@ -241,7 +303,7 @@ public sealed class GuestPagesTests
     }
 
     [Fact]
-    public void Where_memory_is_scarce_only_machines_with_more_than_they_are_entitled_to_give_pages()
+    public void Where_memory_is_scarce_only_machines_with_more_than_they_are_spared_give_pages()
     {
         using var machine = new PagedMachine(200, swap: new MemoryStorage());
         machine.Meter.ScarceFrom = 100;
@@ -256,7 +318,7 @@ public sealed class GuestPagesTests
         Assert.Equal(200, machine.Pages.PagesIn(PageState.Private));
         Assert.Equal(1, looks);
         machine.Pages.Reclaim(50, All, urgent: true);
-        machine.Pages.EntitledPages = 120;
+        machine.Pages.SparedPages = 120;
         for (int page = 0; page < 200; page++)
         {
             machine.Load(page, 0);
