@@ -39,7 +39,7 @@ function Get-DebianPackage {
 # hexadecimal fields, the name, the content, each padded to four bytes.
 function New-TestRamDisk {
     [Diagnostics.CodeAnalysis.SuppressMessageAttribute('PSUseShouldProcessForStateChangingFunctions', '', Justification = 'Writes one file of the test.')]
-    param([Parameter(Mandatory)][string] $Path, [Parameter(Mandatory)][string] $Busybox, [Parameter(Mandatory)][string] $Init)
+    param([Parameter(Mandatory)][string] $Path, [Parameter(Mandatory)][string] $Busybox, [Parameter(Mandatory)][string] $Init, [string[]] $Module = @())
 
     $directory = 0x41ED
     $program = 0x81ED
@@ -48,6 +48,7 @@ function New-TestRamDisk {
         @{ Name = 'proc'; Mode = $directory; Content = [byte[]]@() }
         @{ Name = 'bin/busybox'; Mode = $program; Content = [IO.File]::ReadAllBytes($Busybox) }
         @{ Name = 'init'; Mode = $program; Content = [Text.Encoding]::ASCII.GetBytes($Init.ReplaceLineEndings("`n")) }
+        $Module | ForEach-Object { @{ Name = Split-Path $_ -Leaf; Mode = $program; Content = [IO.File]::ReadAllBytes($_) } }
         @{ Name = 'TRAILER!!!'; Mode = 0; Content = [byte[]]@() })
     $archive = [IO.MemoryStream]::new()
     $number = 1

@@ -43,8 +43,12 @@ internal static class MemoryRates
             return;
         }
 
-        Add(MemoryUsage, Percent * memory.ActiveBytes / Math.Max(1, memory.MemoryBytes));
-        Add(MemoryActive, (double)memory.ActiveBytes / BytesPerKB);
+        if (memory.ActiveSamples is not null)
+        {
+            Add(MemoryUsage, Percent * memory.ActiveBytes / Math.Max(1, memory.MemoryBytes));
+            Add(MemoryActive, (double)memory.ActiveBytes / BytesPerKB);
+        }
+
         Add(MemoryConsumed, (double)memory.ConsumedBytes / BytesPerKB);
         Add(MemoryOverhead, (double)memory.OverheadBytes / BytesPerKB);
         Add(MemoryEntitled, (double)memory.EntitlementBytes / BytesPerKB);

@@ -38,6 +38,7 @@ public sealed class MemoryRatesTests
         ConsumedBytes = 2100 * KB,
         ActiveBytes = 1000 * KB,
         ActiveFraction = 0.25,
+        ActiveSamples = new ActiveMemorySamples(0.2, 0.25, 0.22),
         EntitlementBytes = 2500 * KB,
         HasBalloon = true,
         BalloonBytes = 40 * KB,
@@ -71,9 +72,9 @@ public sealed class MemoryRatesTests
     [Fact]
     public void Where_pages_are_not_known_no_numbers_are_made_up_for_them()
     {
-        IReadOnlyList<StatisticsValue> values = Values(null, Memory with { Pages = null });
+        IReadOnlyList<StatisticsValue> values = Values(null, Memory with { Pages = null, ActiveSamples = null });
         Assert.Equal(3960, Value(values, MemoryGranted));
-        Assert.DoesNotContain(values, static value => value.Counter == MemorySwapped || value.Counter == MemoryShared || value.Counter == MemoryCompression);
+        Assert.DoesNotContain(values, static value => value.Counter == MemorySwapped || value.Counter == MemoryShared || value.Counter == MemoryCompression || value.Counter == MemoryActive || value.Counter == MemoryUsage);
     }
 
     [Theory]
