@@ -4,17 +4,17 @@ using Hypervisor.Engine.Processor;
 namespace Hypervisor.Engine.Partitions.Software;
 
 /// <summary>
-/// Looks twenty times a second at what the process's software processors are doing, so that they need not look at a clock
-/// themselves whenever they change between interpreter and translated code.
+/// Looks twenty times a second (five while all are halted) at what the process's software processors are doing, so that they need
+/// not look at a clock themselves whenever they change between interpreter and translated code.
 /// </summary>
 internal static class TierSampler
 {
-    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50), IdlePeriod = TimeSpan.FromMilliseconds(200);
 
-    private static readonly Lock Gate = new();
+    // A monitor, for its timed wait. A thread of its own costs an idle process less than a timer, whose callbacks other threads run.
+    private static readonly object Gate = new();
     private static readonly List<X86Processor> Processors = [];
-    private static readonly Timer Clock = new(_ => Sample());
-    private static long _last;
+    private static Thread? _thread;
 
     /// <summary>Begins with a processor.</summary>
     public static void Add(X86Processor processor)
@@ -22,10 +22,10 @@ internal static class TierSampler
         lock (Gate)
         {
             Processors.Add(processor);
-            if (Processors.Count == 1)
+            if (_thread is null)
             {
-                _last = Stopwatch.GetTimestamp();
-                Clock.Change(Period, Period);
+                _thread = new Thread(Run) { IsBackground = true, Name = "tier sampler" };
+                _thread.Start();
             }
         }
     }
@@ -35,25 +35,34 @@ internal static class TierSampler
     {
         lock (Gate)
         {
-            if (Processors.Remove(processor) && Processors.Count == 0)
-            {
-                Clock.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-            }
+            Processors.Remove(processor);
+            Monitor.Pulse(Gate);
         }
     }
 
-    private static void Sample()
+    private static void Run()
     {
         lock (Gate)
         {
-            // What a late tick stands for is longer; two that come at once share it.
-            long now = Stopwatch.GetTimestamp();
-            TimeSpan elapsed = Stopwatch.GetElapsedTime(_last, now);
-            _last = now;
-            foreach (X86Processor processor in Processors)
+            long last = Stopwatch.GetTimestamp();
+            bool idle = false;
+            while (Processors.Count > 0)
             {
-                processor.SampleTier(elapsed);
+                Monitor.Wait(Gate, idle ? IdlePeriod : Period);
+
+                // What a late look stands for is longer.
+                long now = Stopwatch.GetTimestamp();
+                TimeSpan elapsed = Stopwatch.GetElapsedTime(last, now);
+                last = now;
+                idle = true;
+                foreach (X86Processor processor in Processors)
+                {
+                    idle &= processor.Tier == ProcessorTier.Stopped;
+                    processor.SampleTier(elapsed);
+                }
             }
+
+            _thread = null;
         }
     }
 }
