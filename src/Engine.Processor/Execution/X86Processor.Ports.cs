@@ -62,7 +62,10 @@ public sealed unsafe partial class X86Processor
     {
         if ((++_spins & 63) == 0)
         {
+            // Nobody waits for a processor that gives way.
+            bool was = LeaveGuest();
             Thread.Yield();
+            ReturnToGuest(was);
         }
     }
 }

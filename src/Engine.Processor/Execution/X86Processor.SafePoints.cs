@@ -92,8 +92,8 @@ public sealed unsafe partial class X86Processor
     /// </summary>
     internal bool HoldsWriteAccess(ulong page)
     {
-        // An entry's page is written before its tag, and a tag goes after the stores that it admitted (stores of the host are seen
-        // in order). What is read here in between may at worst say yes too often.
+        // An entry's page is written before its tag, and a tag goes after the stores that it admitted. What is read here in between
+        // may at worst say yes too often.
         var pages = _pages.AsSpan();
         for (int from = 0; ;)
         {

@@ -43,6 +43,8 @@ internal static unsafe class TranslationBuffer
     /// <summary>Empties a set.</summary>
     public static void Clear(ulong* set)
     {
+        // As in Remove.
+        Interlocked.MemoryBarrier();
         // SAFETY: a set's two arrays of tags lie side by side.
         new Span<ulong>(set, 2 * Entries).Clear();
         Remove(set, 0);
@@ -50,10 +52,14 @@ internal static unsafe class TranslationBuffer
     }
 
     /// <summary>Takes an entry out.</summary>
-    public static void Remove(ulong* set, int entry) => set[entry] = set[WriteTags + entry] = Invalid(entry);
+    public static void Remove(ulong* set, int entry)
+    {
+        set[entry] = Invalid(entry);
+        RemoveWrite(set, entry);
+    }
 
-    /// <summary>Takes an entry's write tag away.</summary>
-    public static void RemoveWrite(ulong* set, int entry) => set[WriteTags + entry] = Invalid(entry);
+    /// <summary>Takes an entry's write tag away. Whoever sees that it is gone sees what was stored through it.</summary>
+    public static void RemoveWrite(ulong* set, int entry) => Volatile.Write(ref set[WriteTags + entry], Invalid(entry));
 }
 
 /// <summary>How memory is accessed, for permission checks.</summary>

@@ -139,7 +139,7 @@ public sealed unsafe partial class X86Processor
         int index = (set * TranslationBuffer.Entries) + entry;
         ulong page = physical >> 12;
         ulong linearPage = linear & ~PageMask;
-        Volatile.Write(ref at[TranslationBuffer.WriteTags], TranslationBuffer.Invalid(entry));
+        TranslationBuffer.RemoveWrite(State->Tlb, entry);
         at[0] = 0 - linearPage;
         at[TranslationBuffer.Addends] = (ulong)host - linearPage;
         Volatile.Write(ref _pages[index], page);

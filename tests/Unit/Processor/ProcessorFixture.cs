@@ -1,5 +1,6 @@
 using Hypervisor.Engine.Native;
 using Hypervisor.Engine.Processor;
+using Hypervisor.Tests.Unit.Processor.Translation;
 using Iced.Intel;
 
 namespace Hypervisor.Tests.Unit.Processor;
@@ -16,10 +17,14 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
     private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)MemoryBytes);
     private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
     private readonly Lock _busLock = new();
+    private readonly Lock _codeLock = new();
+    private readonly List<X86Processor> _processors = [];
+    private readonly MovingPages? _pages;
 
     public ProcessorFixture(int bits = 64, int level = 0)
     {
         Cpu = Make(level, translate: true);
+        _pages = MovingPages.IfWanted((byte*)_memory.Address, (int)(MemoryBytes / 4096), () => [.. _processors]);
         Bits = bits;
         if (bits == 16)
         {
@@ -53,7 +58,15 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public byte PendingVector { get; set; }
 
-    public byte* Host => (byte*)_memory.Address;
+    /// <summary>The memory as it is while no processor runs.</summary>
+    public byte* Host
+    {
+        get
+        {
+            _pages?.ComeHome();
+            return (byte*)_memory.Address;
+        }
+    }
 
     public byte* PageAttributeTable => (byte*)_attributes.Address;
 
@@ -103,9 +116,16 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public byte* TryGetPage(ulong address, bool forWriting, out PagePresence presence)
     {
+        if (_pages != null && address < MemoryBytes)
+        {
+            return _pages.TryGetPage(address, forWriting, out presence);
+        }
+
         presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
-        return address < MemoryBytes ? Host + address : null;
+        return address < MemoryBytes ? (byte*)_memory.Address + address : null;
     }
+
+    public void MakePresent(ulong address, bool forWriting) => _pages?.MakePresent(address, forWriting);
 
     public void CodePageWritten(ulong pageNumber) => Cpu.InvalidateCodePage(pageNumber);
 
@@ -132,20 +152,26 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public bool TryWriteMsr(uint index, ulong value) => index == 0x1B;
 
-    private X86Processor Make(int level, bool translate) => new(new ProcessorOptions
+    private X86Processor Make(int level, bool translate)
     {
-        Index = 0,
-        ProcessorCount = 1,
-        Memory = this,
-        Ports = this,
-        Timestamp = new TimestampCounter(),
-        BusLock = _busLock,
-        FeatureLevel = level,
-        Translate = translate,
-    })
-    {
-        LocalApic = this,
-    };
+        var cpu = new X86Processor(new ProcessorOptions
+        {
+            Index = 0,
+            ProcessorCount = 1,
+            Memory = this,
+            Ports = this,
+            Timestamp = new TimestampCounter(),
+            BusLock = _busLock,
+            CodeLock = _codeLock,
+            FeatureLevel = level,
+            Translate = translate,
+        })
+        {
+            LocalApic = this,
+        };
+        _processors.Add(cpu);
+        return cpu;
+    }
 
     private void EnterFlatMode(X86Processor cpu)
     {
@@ -169,6 +195,7 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public void Dispose()
     {
+        _pages?.Finish();
         Cpu.Dispose();
         _memory.Dispose();
         _attributes.Dispose();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Hypervisor.Engine.Native;
 using Hypervisor.Engine.Processor;
 
@@ -21,7 +22,7 @@ internal sealed unsafe class MovingPages : IDisposable
     private readonly Lock _gate = new();
     private readonly Random _random;
     private readonly ulong[] _batch = new ulong[MaximumBatch];
-    private readonly Lazy<X86Processor[]> _processors;
+    private readonly Func<X86Processor[]> _processors;
     private volatile bool _stops;
     private Thread? _thread;
 
@@ -29,19 +30,25 @@ internal sealed unsafe class MovingPages : IDisposable
     /// <param name="pages">Pages of it.</param>
     /// <param name="frames">Pages that can be present at the same time.</param>
     /// <param name="seed">Of what happens.</param>
-    /// <param name="processors">All that must forget where pages were; asked for when the first page moves.</param>
+    /// <param name="processors">All that must forget where pages were; asked for whenever pages move.</param>
     public MovingPages(byte* home, int pages, int frames, int seed, Func<X86Processor[]> processors)
     {
         _home = home;
         _entries = new long[pages];
         _frames = AnonymousMemory.Allocate((nuint)(frames * PageBytes));
         _random = new Random(seed);
-        _processors = new Lazy<X86Processor[]>(processors);
+        _processors = processors;
         for (int n = 0; n < frames; n++)
         {
             Release(_frames.Address + (n * PageBytes));
         }
     }
+
+    /// <summary>HYPERVISOR_MOVING_FRAMES: in all machines of the tests pages move, and so many are present at a time.</summary>
+    public static MovingPages? IfWanted(byte* home, int pages, Func<X86Processor[]> processors) =>
+        int.TryParse(Environment.GetEnvironmentVariable("HYPERVISOR_MOVING_FRAMES"), NumberStyles.None, CultureInfo.InvariantCulture, out int frames)
+            ? new MovingPages(home, pages, frames, seed: 1, processors)
+            : null;
 
     /// <summary>Pages that were brought in, and taken away.</summary>
     public int Arrivals { get; private set; }
@@ -84,7 +91,7 @@ internal sealed unsafe class MovingPages : IDisposable
                 // Those that read it elsewhere must not go on there.
                 nint frame = (nint)entry;
                 Volatile.Write(ref _entries[page], 0);
-                SafePoints.Forget(_processors.Value, [(ulong)page]);
+                SafePoints.Forget(_processors(), [(ulong)page]);
                 if (_free.Count > 0)
                 {
                     nint other = Take();
@@ -140,6 +147,14 @@ internal sealed unsafe class MovingPages : IDisposable
         }
     }
 
+    /// <summary>As <see cref="Stop"/>; fails the test if something was found wrong, and gives the frames back.</summary>
+    public void Finish()
+    {
+        Stop();
+        Assert.Null(Failure);
+        Dispose();
+    }
+
     public void Dispose() => _frames.Dispose();
 
     private void Evict(int count)
@@ -161,7 +176,7 @@ internal sealed unsafe class MovingPages : IDisposable
 
         if (count > 0)
         {
-            SafePoints.Forget(_processors.Value, _random.Next(4) == 0 ? [] : _batch.AsSpan(0, count));
+            SafePoints.Forget(_processors(), _random.Next(4) == 0 ? [] : _batch.AsSpan(0, count));
         }
 
         for (int n = 0; n < count; n++)

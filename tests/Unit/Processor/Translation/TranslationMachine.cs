@@ -26,6 +26,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
     private readonly Lock _busLock = new();
     private readonly Lock _codeLock = new();
     private readonly List<X86Processor> _processors = [];
+    private readonly MovingPages? _wanted;
     private readonly int _threshold;
     private readonly int _cacheBytes;
 
@@ -35,6 +36,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
     {
         _threshold = threshold;
         _cacheBytes = cacheBytes;
+        Pages = _wanted = MovingPages.IfWanted((byte*)_memory.Address, (int)(MemoryBytes / 4096), () => [.. _processors]);
         WriteTables();
         AddProcessor();
     }
@@ -46,7 +48,15 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
 
     public byte PendingVector { get; set; }
 
-    public byte* Host => (byte*)_memory.Address;
+    /// <summary>The memory as it is while no processor runs.</summary>
+    public byte* Host
+    {
+        get
+        {
+            Pages?.ComeHome();
+            return (byte*)_memory.Address;
+        }
+    }
 
     public Span<byte> Memory => new(Host, (int)MemoryBytes);
 
@@ -204,7 +214,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
         }
 
         presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
-        return address < MemoryBytes ? Host + address : null;
+        return address < MemoryBytes ? (byte*)_memory.Address + address : null;
     }
 
     public void CodePageWritten(ulong pageNumber)
@@ -263,6 +273,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
 
     public void Dispose()
     {
+        _wanted?.Finish();
         foreach (var cpu in _processors)
         {
             cpu.Dispose();
