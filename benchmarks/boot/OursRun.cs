@@ -2,6 +2,8 @@ using System.Diagnostics;
 using System.Globalization;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Shell;
 
@@ -45,7 +47,9 @@ internal static class OursRun
             Backend = Enum.Parse<BackendKind>(backend, ignoreCase: true),
         };
         var clock = Stopwatch.StartNew();
-        using IMachine machine = new MachineFactory().Create(configuration);
+        // Its memory managed as a host's machines have it, with enough of it.
+        using var memory = new MemoryManager(new MemoryConfigurationSource());
+        using IMachine machine = new MachineFactory(scheduler: null, memory: memory).Create(configuration);
         machine.Start();
         if (!machine.Console.WaitForTextAsync(QuickstartInitramfs.InitMarker, 0, Patience).GetAwaiter().GetResult())
         {

@@ -1,6 +1,8 @@
 using System.Globalization;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Partitions;
 
 namespace Hypervisor.Benchmarks.Processor;
@@ -31,7 +33,9 @@ internal static class OursChild
         using Stream output = Console.OpenStandardOutput();
         output.Write("@start\n"u8);
         output.Flush();
-        using IMachine machine = new MachineFactory().Create(configuration);
+        // Its memory managed as a host's machines have it, with enough of it.
+        using var memory = new MemoryManager(new MemoryConfigurationSource());
+        using IMachine machine = new MachineFactory(scheduler: null, memory: memory).Create(configuration);
         machine.EventRaised += happened => Console.Error.WriteLine($"ours: {happened.Severity}: {happened.Message}");
         machine.Start();
         new Thread(() => Feed(machine)) { IsBackground = true, Name = "input" }.Start();
