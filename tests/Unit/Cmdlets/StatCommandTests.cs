@@ -79,6 +79,16 @@ public sealed class StatCommandTests : IDisposable
     }
 
     [Fact]
+    public void The_host_tells_of_machines_of_other_processes_too()
+    {
+        using HypervisorHost other = _shell.Temporary.OpenAnother();
+        _shell.Run("New-VM far -MemoryMB 512");
+        other.PowerOn(other.FindMachines("far")[0]).Wait();
+        var host = Assert.IsType<VMHost>(Assert.Single(_shell.Run("Get-VMHost")));
+        Assert.Equal((3, 128 + 256 + 512), (host.NumVMPoweredOn, host.MemoryUsageMB));
+    }
+
+    [Fact]
     public void A_damaged_database_is_an_error_that_names_it()
     {
         _shell.Run("Stop-VM web -Kill -Confirm:$false; Stop-VM db -Kill -Confirm:$false");
