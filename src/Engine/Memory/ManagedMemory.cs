@@ -13,6 +13,9 @@ internal sealed class ManagedMemory : IDisposable
     /// <summary>The state of not getting pages back, or not being able to give any, is told once in so long.</summary>
     private const long ReportInterval = 60_000;
 
+    /// <summary>A balloon that has not failed for so long, ns, is told of again.</summary>
+    private const long BalloonRecovery = 5 * 60 * MemoryManager.Second;
+
     private readonly MemoryManager _manager;
     private volatile VirtioBalloon? _balloon;
     private readonly Action<MachineEvent> _raise;
@@ -24,6 +27,7 @@ internal sealed class ManagedMemory : IDisposable
     private long _nextSample = long.MinValue, _nextCount = long.MinValue;
     private long _nextReadReport, _nextBlockReport, _nextSwapReport;
     private string? _swapTrouble;
+    private long? _balloonFailedAt;
 
     /// <summary>Takes charge of a machine's memory.</summary>
     public ManagedMemory(MemoryManager manager, in ManagedMemoryOptions options, int number, MemoryMeter meter, SharedFrames frames)
@@ -143,6 +147,8 @@ internal sealed class ManagedMemory : IDisposable
                 _balloon.TargetPages = target;
             }
         }
+
+        TellBalloonTrouble(decision);
 
         if (Pages is not { } pages)
         {
@@ -266,6 +272,27 @@ internal sealed class ManagedMemory : IDisposable
         {
             _scanDue -= due;
             pages.Share(due);
+        }
+    }
+
+    // A balloon that fails is tried again and again; that is told once.
+    private void TellBalloonTrouble(in MachineMemoryDecision decision)
+    {
+        long now = _manager.Now;
+        if (decision.IsBalloonFailing)
+        {
+            if (_balloonFailedAt is null)
+            {
+                const int Megabyte = 1 << 20;
+                Raise(MachineEventSeverity.Warning,
+                    $"The memory balloon did not bring back what it was asked for: its driver says that it holds {BalloonBytes / Megabyte} MB of {decision.BalloonTargetBytes / Megabyte} MB. Until it does, the machine's memory is compressed and swapped, which is slower. Either the guest needs what it has, or its driver does not work.");
+            }
+
+            _balloonFailedAt = now;
+        }
+        else if (now - _balloonFailedAt >= BalloonRecovery)
+        {
+            _balloonFailedAt = null;
         }
     }
 
