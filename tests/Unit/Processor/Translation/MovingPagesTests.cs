@@ -25,7 +25,11 @@ public sealed unsafe class MovingPagesTests(ITestOutputHelper output)
         int arrivals = 0;
         for (int n = seed; n < seed + cases; n++)
         {
-            var (expected, memory) = RunStill(n);
+            if (RunStill(n) is not var (expected, memory))
+            {
+                continue;
+            }
+
             foreach (int threshold in (int[])[0, 1, 3])
             {
                 using var machine = new M(threshold, 1 << 20);
@@ -48,6 +52,11 @@ public sealed unsafe class MovingPagesTests(ITestOutputHelper output)
         int arrivals = 0;
         for (int n = seed; n < seed + cases; n++)
         {
+            if (Enumerable.Range(0, processors).Any(p => RunStill(n + (1000 * p)) == null))
+            {
+                continue;
+            }
+
             // Each has a memory of its own, but all are told of all pages.
             var machines = Enumerable.Range(0, processors).Select(p => new M((p * 3) % 4, 1 << 20)).ToArray();
             var everyone = machines.Select(machine => machine.Cpu).ToArray();
@@ -60,7 +69,7 @@ public sealed unsafe class MovingPagesTests(ITestOutputHelper output)
             Array.ForEach(pages, one => one.Stop());
             for (int p = 0; p < processors; p++)
             {
-                var (expected, memory) = RunStill(n + (1000 * p));
+                var (expected, memory) = RunStill(n + (1000 * p))!.Value;
                 Check(machines[p], pages[p], expected, memory, $"seed {n}, processor {p}");
                 arrivals += pages[p].Arrivals;
                 pages[p].Dispose();
@@ -204,11 +213,14 @@ public sealed unsafe class MovingPagesTests(ITestOutputHelper output)
         a.hlt();
     }
 
-    private static (string State, byte[] Memory) RunStill(int seed)
+    // Null where the program does not end, as one in a thousand does not: a return to a page that was exchanged for another can land
+    // behind the start of a loop, which then counts down from anything.
+    private static (string State, byte[] Memory)? RunStill(int seed)
     {
         using var machine = new M(0, 1 << 20);
+        using var impatience = new Timer(_ => machine.Cpu.RequestStop(), null, TimeSpan.FromSeconds(20), Timeout.InfiniteTimeSpan);
         Generate(seed).Run(machine, Budget);
-        return (machine.Describe(), TranslationComparison.Contents(machine));
+        return machine.Reason == StopReason.Requested ? null : (machine.Describe(), TranslationComparison.Contents(machine));
     }
 
     private static RandomGuest Generate(int seed)
