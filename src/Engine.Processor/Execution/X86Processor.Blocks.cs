@@ -14,7 +14,7 @@ public sealed unsafe partial class X86Processor
     private const ulong NoStamp = 1;
     private const int FetchEntries = 256;
     private const int FetchedPageBits = 1 << 14;
-    private const int MaximumInstructions = 32;
+    private const int MaximumInstructions = 64;
     private const int MaximumInstructionBytes = 15;
 
     private readonly BlockCache _blocks;

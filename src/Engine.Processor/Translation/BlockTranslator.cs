@@ -14,11 +14,11 @@ namespace Hypervisor.Engine.Processor.Translation;
 /// </remarks>
 internal sealed unsafe partial class BlockTranslator : IDisposable
 {
-    // A block's code is at most this long: 32 instructions of at most about 200 bytes, and its end.
-    private const int MaximumBlockBytes = 32 << 10;
-    private const int MostRegions = 8, LeastBlocks = 8;
+    // A block's code is at most this long: 64 instructions of at most about 250 bytes, twice, and its end.
+    private const int MaximumBlockBytes = 64 << 10;
+    private const int MostRegions = 8, LeastBlocks = 4;
     private const int MaximumLinks = 8;
-    private const int MaximumInstructions = 40;
+    private const int MaximumInstructions = 72;
 
     /// <summary>Bytes of a block, at most.</summary>
     public const int MaximumBytes = MaximumInstructions * 15;

@@ -14,7 +14,7 @@ internal sealed class WindowAnalysis
     /// <summary>Windows of one block.</summary>
     public const int MaximumWindows = 8;
 
-    private const int MaximumSpan = 256, MaximumInstructions = 40, MaximumCandidates = 24;
+    private const int MaximumSpan = 256, MaximumInstructions = 72, MaximumCandidates = 24;
     private const int GuestRegisters = 16, StackPointer = 4, FramePointer = 5, StackSlot = 8;
 
     private readonly Access[] _accesses = new Access[MaximumInstructions];
