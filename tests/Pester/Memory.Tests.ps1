@@ -113,5 +113,7 @@ Describe 'A memory limit of a machine that runs' {
 
         Send-VMConsoleText swap 'check'
         (Wait-VMConsoleText swap -Pattern 'guest: (right|wrong)' -TimeoutSeconds 300).Value | Should -Be 'guest: right'
+        (Get-EsxTop Memory -Raw)[1].SwapWaitTimeInUsec | Should -BeGreaterThan 0
+        (Get-EsxTop -Delay 0.5).PctSwapWait | Should -BeGreaterOrEqual 0
     }
 }

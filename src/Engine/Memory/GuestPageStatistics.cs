@@ -51,6 +51,12 @@ public sealed record GuestPageStatistics
     /// <summary>How long processors waited because the host had no memory to give, over all processors.</summary>
     public required TimeSpan BlockedTime { get; init; }
 
+    /// <summary>
+    /// How long processors waited for pages that were swapped or compressed, or until there was memory for a page, over all processors;
+    /// <see cref="BlockedTime"/> is in it. A wait counts when it has ended.
+    /// </summary>
+    public TimeSpan WaitedTime { get; init; }
+
     /// <summary>Host memory that the machine's pages take for themselves: private pages and what the compressed ones need.</summary>
     public long ConsumedBytes => (Private * (long)GuestMemory.PageSize) + CompressedBytes;
 }

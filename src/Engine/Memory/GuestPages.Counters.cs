@@ -1,10 +1,12 @@
+using System.Diagnostics;
+
 namespace Hypervisor.Engine.Memory;
 
 // What is where, counted at each move.
 public sealed partial class GuestPages
 {
     private readonly long[] _inState = new long[(int)PageState.Moving + 1];
-    private long _zero, _copies, _decompressions, _compressions, _swapIns, _swapOuts, _released, _blockedMilliseconds;
+    private long _zero, _copies, _decompressions, _compressions, _swapIns, _swapOuts, _released, _blockedMilliseconds, _waited;
 
     /// <summary>Pages in a state, moves under way not counted apart.</summary>
     public long PagesIn(PageState state) => Interlocked.Read(ref _inState[(int)state]);
@@ -28,6 +30,7 @@ public sealed partial class GuestPages
         SharedCopies = Interlocked.Read(ref _copies),
         Released = Interlocked.Read(ref _released),
         BlockedTime = TimeSpan.FromMilliseconds(Interlocked.Read(ref _blockedMilliseconds)),
+        WaitedTime = Stopwatch.GetElapsedTime(0, Interlocked.Read(ref _waited)),
     };
 
     private void Moved(PageState from, PageState to)

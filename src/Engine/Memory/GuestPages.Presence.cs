@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Hypervisor.Engine.Memory.Stores;
 
@@ -89,7 +90,19 @@ public sealed unsafe partial class GuestPages
 
     /// <summary>Brings a page to where it can be used. May wait, for the disk or for room; outside the guest.</summary>
     /// <returns>False when the machine is being powered off and the page cannot be had.</returns>
-    internal bool MakePresent(int page, bool forWriting) => MakePresent(page, forWriting, isProcessor: true);
+    internal bool MakePresent(int page, bool forWriting)
+    {
+        // What a guest waits for who has all of its memory is not told.
+        if (Read(page).State is not (PageState.Compressed or PageState.Swapped) && !MustGive)
+        {
+            return MakePresent(page, forWriting, isProcessor: true);
+        }
+
+        long start = Stopwatch.GetTimestamp();
+        bool present = MakePresent(page, forWriting, isProcessor: true);
+        Interlocked.Add(ref _waited, Stopwatch.GetTimestamp() - start);
+        return present;
+    }
 
     /// <summary>Makes a page present in its home, and keeps it there until <see cref="Unpin"/>.</summary>
     /// <returns>False when it cannot be had (see <see cref="MakePresent(int, bool)"/>), or has been pinned millions of times.</returns>

@@ -42,6 +42,9 @@ public sealed class EsxTopCpuCounters : IEsxTopCounters
     /// <summary>Part of the ready time in which a limit held it, µs.</summary>
     public required long MaxLimitedTimeInUsec { get; init; }
 
+    /// <summary>Time in which all worlds of the machine together waited for memory that was swapped or compressed, or that the host did not have, µs; null when it is not known.</summary>
+    public long? GroupSwapWaitTimeInUsec { get; init; }
+
     /// <summary>Times that it was given a physical processor.</summary>
     public required long Dispatches { get; init; }
 
@@ -63,7 +66,7 @@ public sealed class EsxTopCpu : IEsxTopRow
 {
     private readonly string _machine;
 
-    internal EsxTopCpu(EsxTopCpuCounters first, string name, int id, int worlds, double used, double run, double ready, double coStop, double wait, double idle, double limited)
+    internal EsxTopCpu(EsxTopCpuCounters first, string name, int id, int worlds, double used, double run, double ready, double coStop, double wait, double idle, double limited, double? swapWait)
     {
         Name = name;
         _machine = first.Name;
@@ -77,6 +80,7 @@ public sealed class EsxTopCpu : IEsxTopRow
         PctWait = wait;
         PctIdle = idle;
         PctMaxLimited = limited;
+        PctSwapWait = swapWait;
     }
 
     /// <summary>Number of the group or world.</summary>
@@ -123,6 +127,9 @@ public sealed class EsxTopCpu : IEsxTopRow
     /// <summary>%MLMTD: part of the ready time in which a limit held it. More than 0 is worth a look.</summary>
     public double PctMaxLimited { get; }
 
-    /// <summary>%SWPWT: time in which it waited for swapped memory. There is no swapping yet: always 0.</summary>
-    public double PctSwapWait => 0;
+    /// <summary>
+    /// %SWPWT: time in which it waited for memory that was swapped or compressed, or that the host did not have; it keeps its physical processor
+    /// meanwhile, so this is in %RUN. Of a machine with several worlds only known of all together. More than 5 a virtual processor is worth a look.
+    /// </summary>
+    public double? PctSwapWait { get; }
 }

@@ -1,10 +1,13 @@
 using System.Globalization;
+using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Scheduling;
 
 namespace Hypervisor.Engine.Monitoring;
 
 /// <summary>The CPU panel: the worlds of the machines that run in this process.</summary>
-internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
+/// <param name="scheduler">Counts the worlds' time; null on a host without one.</param>
+/// <param name="memory">Counts the time in which machines waited for memory.</param>
+internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler, Func<HostMemoryStatistics?>? memory = null) : EsxTopPanel
 {
     private const long NanosecondsPerMicrosecond = 1000;
 
@@ -15,12 +18,21 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
     public override Type RowType => typeof(EsxTopCpu);
 
     /// <inheritdoc/>
-    public override IReadOnlyList<IEsxTopCounters> Take() => scheduler is null ? [] : [.. scheduler.Sample().Select(CountersOf)];
+    public override IReadOnlyList<IEsxTopCounters> Take()
+    {
+        if (scheduler is null)
+        {
+            return [];
+        }
+
+        var waits = (memory?.Invoke()?.Machines ?? []).ToDictionary(static machine => machine.Id, static machine => (long?)machine.Pages?.WaitedTime.TotalMicroseconds);
+        return [.. scheduler.Sample().Select(world => CountersOf(world, waits.GetValueOrDefault(world.MachineId)))];
+    }
 
     /// <inheritdoc/>
     public override IReadOnlyList<IEsxTopRow> Compare(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after, bool expand)
     {
-        IEnumerable<Interval> intervals = Intervals(before, after);
+        Interval[] intervals = [.. Intervals(before, after)];
         return expand
             ? [.. intervals.Select(static interval => interval.Row())]
             : [.. intervals.GroupBy(static interval => interval.After.GroupId).Select(static group => Sum([.. group]))];
@@ -71,7 +83,7 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
         }
     }
 
-    private static EsxTopCpuCounters CountersOf(WorldSample sample)
+    private static EsxTopCpuCounters CountersOf(WorldSample sample, long? groupSwapWait)
     {
         WorldTimes times = sample.Times;
 
@@ -93,6 +105,7 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
             WaitTimeInUsec = up - run - ready - coStop,
             IdleTimeInUsec = times.Idle / NanosecondsPerMicrosecond,
             MaxLimitedTimeInUsec = times.Limited / NanosecondsPerMicrosecond,
+            GroupSwapWaitTimeInUsec = groupSwapWait,
             Dispatches = times.Dispatches,
             Migrations = times.Migrations,
             HomeNode = sample.HomeNode,
@@ -103,8 +116,10 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
     private static IEnumerable<Interval> Intervals(IReadOnlyList<IEsxTopCounters> before, IReadOnlyList<IEsxTopCounters> after)
     {
         var earlier = before.OfType<EsxTopCpuCounters>().ToDictionary(static counters => counters.WorldId);
-        return after.OfType<EsxTopCpuCounters>()
-            .Select(now => new Interval(earlier.GetValueOrDefault(now.WorldId), now))
+        EsxTopCpuCounters[] worlds = [.. after.OfType<EsxTopCpuCounters>()];
+        ILookup<int, EsxTopCpuCounters> groups = worlds.ToLookup(static world => world.GroupId);
+        return worlds
+            .Select(now => new Interval(earlier.GetValueOrDefault(now.WorldId), now, IsAlone: groups[now.GroupId].Count() == 1))
             .Where(static interval => interval.Time > 0);
     }
 
@@ -114,7 +129,8 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
         EsxTopCpuCounters first = worlds[0].After;
         return new EsxTopCpu(
             first, first.Name, first.GroupId, rows.Length, rows.Sum(static row => row.PctUsed), rows.Sum(static row => row.PctRun), rows.Sum(static row => row.PctReady),
-            rows.Sum(static row => row.PctCoStop), rows.Sum(static row => row.PctWait), rows.Sum(static row => row.PctIdle), rows.Sum(static row => row.PctMaxLimited));
+            rows.Sum(static row => row.PctCoStop), rows.Sum(static row => row.PctWait), rows.Sum(static row => row.PctIdle), rows.Sum(static row => row.PctMaxLimited),
+            worlds[0].GroupSwapWait);
     }
 
     private static IEnumerable<EsxTopValue> Values(string instance, EsxTopCpu row)
@@ -129,11 +145,17 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
         yield return new EsxTopValue(instance, "% Overlap", row.PctOverlap);
         yield return new EsxTopValue(instance, "% CoStop", row.PctCoStop);
         yield return new EsxTopValue(instance, "% Max Limited", row.PctMaxLimited);
-        yield return new EsxTopValue(instance, "% Swap Wait", row.PctSwapWait);
+        if (row.PctSwapWait is { } swapWait)
+        {
+            yield return new EsxTopValue(instance, "% Swap Wait", swapWait);
+        }
     }
 
-    private sealed record Interval(EsxTopCpuCounters? Before, EsxTopCpuCounters After)
+    private sealed record Interval(EsxTopCpuCounters? Before, EsxTopCpuCounters After, bool IsAlone)
     {
+        // Of the wall time of one processor, as everything else; all worlds of the machine together.
+        public double? GroupSwapWait => After.GroupSwapWaitTimeInUsec is { } now ? Math.Round(100.0 * (now - (Before?.GroupSwapWaitTimeInUsec ?? 0)) / Time, 2) : null;
+
         public long Time => After.UpTimeInUsec - (Before?.UpTimeInUsec ?? 0);
 
         public EsxTopCpu Row() => new(
@@ -147,7 +169,8 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler) : EsxTopPanel
             Percent(static counters => counters.CoStopTimeInUsec),
             Percent(static counters => counters.WaitTimeInUsec),
             Percent(static counters => counters.IdleTimeInUsec),
-            Percent(static counters => counters.MaxLimitedTimeInUsec));
+            Percent(static counters => counters.MaxLimitedTimeInUsec),
+            IsAlone ? GroupSwapWait : null);
 
         private double Percent(Func<EsxTopCpuCounters, long> counter) =>
             Math.Round(100.0 * (counter(After) - (Before is null ? 0 : counter(Before))) / Time, 2);

@@ -99,6 +99,9 @@ public sealed class EsxTopMemoryCounters : IEsxTopCounters
     /// <summary>Time in which virtual processors waited because the host had no memory to give, over all of them, µs; null where they never do.</summary>
     public long? BlockedTimeInUsec => (long?)Pages?.BlockedTime.TotalMicroseconds;
 
+    /// <summary>The same with the time for pages that were swapped or compressed.</summary>
+    public long? SwapWaitTimeInUsec => (long?)Pages?.WaitedTime.TotalMicroseconds;
+
     internal MachineMemoryStatistics Statistics { get; }
 
     private GuestPageStatistics? Pages => Statistics.Pages;

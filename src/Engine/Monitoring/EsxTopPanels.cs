@@ -8,7 +8,7 @@ internal static class EsxTopPanels
     /// <summary>All panels of a host, the default first.</summary>
     public static IReadOnlyList<EsxTopPanel> Of(HypervisorHost host) =>
     [
-        new EsxTopCpuPanel(host.Services.Scheduler),
+        new EsxTopCpuPanel(host.Services.Scheduler, host.GetMemoryStatistics),
         new EsxTopMemoryPanel(host.GetMemoryStatistics, machine => host.Services.Scheduler?.FindGroup(machine)),
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Disk),
         new EsxTopDiskPanel(host.Services.StorageIo, EsxTopDiskPanel.Kind.Adapter),

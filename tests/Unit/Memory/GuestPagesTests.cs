@@ -39,6 +39,7 @@ public sealed class GuestPagesTests
         Assert.Equal(100, statistics.SharedZero);
         Assert.True(statistics.Compressed > 20, $"{statistics.Compressed} compressed");
         Assert.True(statistics.Swapped >= 100, $"{statistics.Swapped} swapped");
+        Assert.Equal(TimeSpan.Zero, statistics.WaitedTime);
         for (int page = 0; page < 400; page++)
         {
             for (int offset = 0; offset < 4096; offset += 512)
@@ -49,6 +50,7 @@ public sealed class GuestPagesTests
 
         Assert.Equal(100, machine.Pages.Statistics.SharedZero);
         Assert.Equal(300, machine.Pages.Statistics.Private);
+        Assert.True(machine.Pages.Statistics.WaitedTime > TimeSpan.Zero);
     }
 
     [Fact]

@@ -20,6 +20,7 @@ public sealed class EsxTopTests
         WaitTimeInUsec = up - run - ready - coStop,
         IdleTimeInUsec = idle,
         MaxLimitedTimeInUsec = limited,
+        GroupSwapWaitTimeInUsec = up / 4,
         Dispatches = 0,
         Migrations = 0,
         HomeNode = -1,
@@ -43,6 +44,10 @@ public sealed class EsxTopTests
         EsxTopCpu[] machines = [.. panel.Compare(Before, After, expand: false).Cast<EsxTopCpu>()];
         Assert.Equal(("a", 2, 140.0), (machines[0].Name, machines[0].NumWorlds, machines[0].PctRun));
         Assert.Equal(("b (new)", 100.0), (machines[1].Name, machines[1].PctRun));
+
+        // Waiting for memory is not told apart by world.
+        Assert.Equal((null, null, 25.0), (worlds[0].PctSwapWait, worlds[1].PctSwapWait, worlds[2].PctSwapWait));
+        Assert.Equal((25.0, 25.0), (machines[0].PctSwapWait, machines[1].PctSwapWait));
     }
 
     [Fact]

@@ -29,7 +29,7 @@ internal static class MachineRates
 
         var values = new List<StatisticsValue>();
         AddProcessors(values, earlier?.Processors, after.Processors, processorMHz);
-        MemoryRates.Add(values, earlier?.Memory, after.Memory, seconds.TotalSeconds);
+        MemoryRates.Add(values, earlier?.Memory, after.Memory, seconds.TotalSeconds, after.Processors.Count);
         AddDisks(values, earlier?.Disks ?? [], after.Disks, seconds);
         AddAdapters(values, earlier?.Adapters, after.Adapters, seconds.TotalSeconds);
         values.Add(new(Uptime, Aggregate, Math.Floor((after.Time - after.PoweredOn) / NanosecondsPerSecond)));

@@ -33,7 +33,8 @@ internal static class MemoryRates
     /// <param name="before">The earlier reading; null counts from power-on.</param>
     /// <param name="after">The later one.</param>
     /// <param name="seconds">Time between them.</param>
-    public static void Add(List<StatisticsValue> values, MemoryReading? before, MemoryReading after, double seconds)
+    /// <param name="processors">Virtual processors.</param>
+    public static void Add(List<StatisticsValue> values, MemoryReading? before, MemoryReading after, double seconds, int processors)
     {
         void Add(StatisticsCounter counter, double value) => values.Add(new(counter, Aggregate, value));
 
@@ -74,6 +75,7 @@ internal static class MemoryRates
         Add(MemoryZipped, (double)pages.CompressedBytes / BytesPerKB);
         Add(MemoryCompression, Rate(static page => page.Compressions));
         Add(MemoryDecompression, Rate(static page => page.Decompressions));
+        Add(MemoryLatency, Percent * (pages.WaitedTime - (earlier?.WaitedTime ?? default)).TotalSeconds / seconds / Math.Max(1, processors));
     }
 
     /// <summary>Memory of the host that its machines take beside what is summed of them.</summary>

@@ -40,6 +40,7 @@ public static class StatisticsCounters
         MemoryZipped = Add("mem.zipped", StatisticsRollup.Latest, Kilobytes, StatisticsSets.None, "Memory of the host that holds what is compressed"),
         MemoryCompression = Average("mem.compressionRate", KilobytesPerSecond, StatisticsSets.None, "Guest memory compressed"),
         MemoryDecompression = Average("mem.decompressionRate", KilobytesPerSecond, StatisticsSets.None, "Guest memory decompressed because it was used"),
+        MemoryLatency = Average("mem.latency", Percent, StatisticsSets.None, "Time in which virtual processors waited for memory that was swapped or compressed, or that the host did not have"),
         MemoryState = Add("mem.state", StatisticsRollup.Latest, Number, StatisticsSets.None, "How short of memory the host is: 0 high (or clear), 1 soft, 2 hard, 3 low"),
 
         DiskUsage = Average("disk.usage", KilobytesPerSecond, StatisticsSets.Common | StatisticsSets.Disk, "Bytes read and written"),

@@ -24,7 +24,7 @@ public sealed class TopScreenTests
     private static EsxTopCpuCounters World(string name, int group, int index, long up, long run, long ready) => new()
     {
         Name = name, GroupId = group, WorldId = group + index + 1, WorldName = $"vmx-vcpu-{index}:{name}", VMId = Guid.Empty, UpTimeInUsec = up, UsedTimeInUsec = run,
-        RunTimeInUsec = run, ReadyTimeInUsec = ready, CoStopTimeInUsec = 0, WaitTimeInUsec = up - run - ready, IdleTimeInUsec = 0, MaxLimitedTimeInUsec = 0, Dispatches = 0, Migrations = 0, HomeNode = -1, LargestSkewInUsec = 0,
+        RunTimeInUsec = run, ReadyTimeInUsec = ready, CoStopTimeInUsec = 0, WaitTimeInUsec = up - run - ready, IdleTimeInUsec = 0, MaxLimitedTimeInUsec = 0, GroupSwapWaitTimeInUsec = 0, Dispatches = 0, Migrations = 0, HomeNode = -1, LargestSkewInUsec = 0,
     };
 
     private static TopSnapshot Snapshot(params string[] elsewhere)

@@ -27,6 +27,7 @@ public sealed class MemoryRatesTests
         SharedCopies = 1,
         Released = 1,
         BlockedTime = TimeSpan.Zero,
+        WaitedTime = TimeSpan.FromSeconds(9),
     };
 
     private static readonly MachineMemoryStatistics Memory = new()
@@ -67,6 +68,7 @@ public sealed class MemoryRatesTests
         Assert.Equal((320, 480, 100), (Value(values, MemorySwapped), Value(values, MemoryCompressed), Value(values, MemoryZipped)));
         Assert.Equal((80, 50, 10, 0), (Value(values, MemoryCompression), Value(values, MemoryDecompression), Value(values, MemorySwapOut), Value(values, MemorySwapIn)));
         Assert.Equal(40, Value(Values(null, Memory), MemoryCompression));
+        Assert.Equal(25, Value(Values(Memory with { Pages = Pages with { WaitedTime = TimeSpan.FromSeconds(4) } }, Memory), MemoryLatency));
     }
 
     [Fact]
