@@ -18,11 +18,14 @@ internal sealed class MockVirtioDriver : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     private readonly List<QueueState> _queues = [];
+    private readonly PagedMemory _paged;
+    private bool _disposed;
     private ulong _nextFree = 0x10000;
 
     public MockVirtioDriver(Func<GuestMemory, VirtioDevice> makeDevice)
     {
         Memory.AddBlock(0, MemoryBytes);
+        _paged = new PagedMemory(Memory);
         Memory.Written = (address, bytes) => Assert.True(Memory.Contains(address, bytes));
         Pci = new PciBus(Bus, Messages, gsi => Lines[gsi] = new RecordingLine());
         Device = makeDevice(Memory);
@@ -33,6 +36,10 @@ internal sealed class MockVirtioDriver : IDisposable
     }
 
     public GuestMemory Memory { get; } = new();
+
+    /// <summary>Where the memory's pages are.</summary>
+    public GuestPages Pages => _paged.Pages;
+
     public MachineBus Bus { get; } = new();
     public RecordingMsiSink Messages { get; } = new();
     public Dictionary<int, RecordingLine> Lines { get; } = [];
@@ -297,8 +304,17 @@ internal sealed class MockVirtioDriver : IDisposable
 
     public void Dispose()
     {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
         Device.Dispose();
+        int pinned = _paged.Pinned;
+        _paged.Dispose();
         Memory.Dispose();
+        Assert.Equal(0, pinned);
     }
 
     private int FindCapability(byte id, Func<int, bool>? accept = null)

@@ -74,7 +74,7 @@ public sealed unsafe class VirtQueue
     internal bool Enabled { get; set; }
 
     /// <summary>The device only wants to know which pages requests name: segments have no pointer, and their pages stay where they are.</summary>
-    internal bool NamesPages { get; init; }
+    internal bool NamesPages { get; set; }
 
     /// <summary>Requests that wait to be popped.</summary>
     public int Available => _active && !_broken ? (ushort)(Volatile.Read(ref U16(_available, 2)) - _nextAvailable) : 0;
@@ -143,9 +143,6 @@ public sealed unsafe class VirtQueue
 
         return PopResult.Chain;
     }
-
-    /// <summary>Puts the last popped request back, to be popped again. Only directly after its pop.</summary>
-    public void UndoPop() => _nextAvailable--;
 
     /// <summary>Hands a request back and lets go of its memory. The driver sees it with the next <see cref="Publish"/>.</summary>
     /// <param name="chain">The request; empty afterwards.</param>

@@ -41,6 +41,13 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     {
         ArgumentNullException.ThrowIfNull(clock);
         (_clock, _interval) = (clock, statisticsInterval.Ticks * 100);
+
+        // The driver names free pages as buffers to write to. Nobody writes there, and pinning them would keep them.
+        for (int i = StatisticsQueue + 1; i < Queues.Count; i++)
+        {
+            Queues[i].NamesPages = true;
+        }
+
         _timer = clock.CreateTimer(RequestStatistics);
     }
 

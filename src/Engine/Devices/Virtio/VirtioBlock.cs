@@ -319,7 +319,7 @@ public sealed partial class VirtioBlock : VirtioDevice
             }
 
             // Without a header or a place for the status there is no way to answer.
-            RejectRequest(Queue, "a request has no header or no status byte");
+            RejectRequest(Queue, request.Chain, "a request has no header or no status byte");
         }
 
         _free.Push(request);

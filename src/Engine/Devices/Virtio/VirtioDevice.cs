@@ -267,8 +267,9 @@ public abstract class VirtioDevice : IDisposable
     }
 
     /// <summary>Breaks a queue for a request that cannot even be answered, and reports it.</summary>
-    protected void RejectRequest(VirtQueue queue, string reason)
+    protected void RejectRequest(VirtQueue queue, DescriptorChain chain, string reason)
     {
+        chain.Clear();
         queue.Break(reason);
         ReportGuestError(queue);
     }

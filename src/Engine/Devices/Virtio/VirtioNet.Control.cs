@@ -23,7 +23,7 @@ public sealed partial class VirtioNet
             commands++;
             if (_controlChain.ReadableBytes < CommandHeaderLength || _controlChain.WritableBytes < 1)
             {
-                RejectRequest(queue, "a control command has no room for its header or its answer");
+                RejectRequest(queue, _controlChain, "a control command has no room for its header or its answer");
                 break;
             }
 

@@ -105,7 +105,7 @@ public sealed partial class VirtioNet
 
         if (chain.WritableBytes < HeaderLength)
         {
-            RejectRequest(queue, "a receive buffer does not hold a header");
+            RejectRequest(queue, chain, "a receive buffer does not hold a header");
             _starved = true;
             return false;
         }

@@ -12,7 +12,11 @@ public sealed class VirtQueueTests : IDisposable
 
     private VirtQueue Queue => _driver.Device.Queues[0];
 
-    public void Dispose() => _driver.Dispose();
+    public void Dispose()
+    {
+        _chain.Clear();
+        _driver.Dispose();
+    }
 
     private void Descriptor(ushort index, ulong address, uint length, ushort flags, ushort next = 0) =>
         _driver.WriteDescriptor(_driver.DescriptorTable(0) + (index * 16ul), address, length, flags, next);

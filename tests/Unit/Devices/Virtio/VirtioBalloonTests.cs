@@ -67,6 +67,8 @@ public sealed class VirtioBalloonTests
     public void A_list_that_ends_amid_a_number_is_read_up_to_there()
     {
         using var driver = Make();
+        driver.Memory.TryWrite(0x80_0000, 1ul);
+        driver.Memory.TryWrite(0x90_0000, 1ul);
         driver.Request(Inflate, (PageNumbers(driver, 0x800, 0x900), 7, false));
         Assert.Equal(4096, ((VirtioBalloon)driver.Device).ReleasedBytes);
     }
@@ -87,12 +89,14 @@ public sealed class VirtioBalloonTests
         using var driver = Make();
         driver.Memory.TryWrite(0x80_0000, 1ul);
         driver.Memory.TryWrite(0x80_1000, 2ul);
+        driver.Memory.TryWrite(0x80_2000, 4ul);
         driver.Memory.TryWrite(0x80_3000, 3ul);
         driver.Request(queue, (0x80_0800, 0x3000, true));
         Assert.Equal(1, driver.ReadMemory(0x80_0000, 1)[0]);
         Assert.Equal(0, driver.ReadMemory(0x80_1000, 1)[0]);
         Assert.Equal(3, driver.ReadMemory(0x80_3000, 1)[0]);
         Assert.Equal(0x2000, ((VirtioBalloon)driver.Device).ReleasedBytes);
+        Assert.Equal(2, driver.Pages.Statistics.Released);
     }
 
     [Fact]
