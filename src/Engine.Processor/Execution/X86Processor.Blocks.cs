@@ -196,6 +196,7 @@ public sealed unsafe partial class X86Processor
     /// Goes on at RIP, with no attention to anything: only directly after it was given. Null when fetching there raises an exception,
     /// which is then pending.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private DecodedInstruction* NextBlock(ulong rip)
     {
         ulong linear = LinearRip(rip);
@@ -331,6 +332,7 @@ public sealed unsafe partial class X86Processor
     private static DecodedInstruction* FallThrough(X86Processor cpu, DecodedInstruction* i) =>
         cpu.Branch(i, &i->Link, cpu._is64Bit ? cpu.State->BlockRip + i->Offset : (uint)(cpu.State->BlockRip + i->Offset));
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private DecodedInstruction* FindBlock(ulong rip, ulong linear, JumpEntry* entry)
     {
         // What the fetch raises is raised at this instruction.
@@ -376,6 +378,7 @@ public sealed unsafe partial class X86Processor
         return entry->First;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool TryTranslateFetch(ulong linear, out ulong physical)
     {
         FetchEntry* entry = _fetches + ((linear >> 12) & (FetchEntries - 1));

@@ -51,6 +51,7 @@ public sealed unsafe partial class X86Processor
     }
 
     // False: a guest exception is to be delivered.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool RunUntilFault(out StopReason reason)
     {
         try

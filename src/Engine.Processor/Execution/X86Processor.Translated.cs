@@ -51,6 +51,7 @@ public sealed unsafe partial class X86Processor
     }
 
     // Runs a block that is warm or on its way there. False: an exception is pending.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool RunWarm(Block* block, DecodedInstruction* first)
     {
         if (MustInterpret || State->Cpl is 1 or 2)
@@ -146,6 +147,7 @@ public sealed unsafe partial class X86Processor
         return true;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool RunTranslated(byte* target)
     {
         bool vectors = false;
@@ -210,6 +212,7 @@ public sealed unsafe partial class X86Processor
     }
 
     // The translation of RIP, if it is known and nothing else is to be looked at first.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private byte* FindTarget()
     {
         CpuState* state = State;
@@ -230,6 +233,7 @@ public sealed unsafe partial class X86Processor
     }
 
     // A jump within the page: where to go on, or null with RIP set.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private byte* FollowLink(TranslatedLink* link)
     {
         CpuState* state = State;
@@ -254,6 +258,7 @@ public sealed unsafe partial class X86Processor
     }
 
     // An instruction for the interpreter, and those behind it that always are: where to go on, or null with RIP set.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private byte* Interpret(TranslatedBlock* translation, out bool vectors, out bool faulted)
     {
         CpuState* state = State;
@@ -326,6 +331,7 @@ public sealed unsafe partial class X86Processor
     }
 
     // Fills the translation buffer for an access; false when it raises an exception, which saves the throwing of one.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool TryTouch(TranslatedSite* site, DecodedInstruction* i)
     {
         ulong linear = site->Access switch
@@ -355,6 +361,7 @@ public sealed unsafe partial class X86Processor
     private ulong CallTarget(DecodedInstruction* i) =>
         i->CodeValue == (ushort)Code.Call_rel32_64 ? State->BlockRip + (ulong)i->Immediate : *(ulong*)((byte*)State + i->Reg0);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int FindSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)
     {
         // No exit is at offset 0.
@@ -367,6 +374,7 @@ public sealed unsafe partial class X86Processor
         return translation->LeftFor;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int SearchSite(TranslatedBlock* translation, TranslatedSite* sites, int offset)
     {
         // In the version without windows, if there are two and it is behind the other.
@@ -393,6 +401,7 @@ public sealed unsafe partial class X86Processor
         return low;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void DeriveVectorUse(bool vectors)
     {
         bool sse = (State->Cr0 & (Cr0Em | Cr0Ts)) == 0 && (State->Cr4 & Cr4Osfxsr) != 0 && (State->Mxcsr & MaskedExceptions) == MaskedExceptions;

@@ -48,6 +48,7 @@ internal static unsafe class LazyFlags
     public static bool Parity(CpuState* s) => (BitOperations.PopCount((uint)(byte)((ulong)s->FlagResult ^ (s->FlagAux >> 8))) & 1) == 0;
 
     /// <summary>All six flags in their places in RFLAGS.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static ulong Materialise(CpuState* s)
     {
         ulong aux = s->FlagAux;
@@ -60,6 +61,7 @@ internal static unsafe class LazyFlags
     }
 
     /// <summary>Sets all six from their places in RFLAGS; other bits are ignored.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Set(CpuState* s, ulong flags)
     {
         // With ZF the result is 0 (SF 0, PF 1), without it 1 (SF 0, PF 0): the deltas do the rest.
