@@ -13,6 +13,10 @@ namespace Hypervisor.Cmdlets;
 /// <code>Get-VM web* | Get-VMResource | Where-Object CpuLimitMhz -ge 0</code>
 /// Those of some machines that have a CPU limit.
 /// </example>
+/// <example>
+/// <code>(Get-VMResource web).DiskResourceConfiguration</code>
+/// Shares and limits of a machine's disks.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "VMResource")]
 [Alias("Get-VMResourceConfiguration")]
 [OutputType(typeof(VMResourceConfiguration))]

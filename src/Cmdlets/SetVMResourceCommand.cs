@@ -2,10 +2,11 @@ using System.Management.Automation;
 using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Scheduling;
+using Hypervisor.Engine.Storage.IoControl;
 
 namespace Hypervisor.Cmdlets;
 
-/// <summary>Set-VMResource: changes shares, reservations and limits of machines, running or not. Also known by PowerCLI's name, Set-VMResourceConfiguration. Settings are enforced at once on machines of every process on the host folder; each process divides the processors and the memory budget among its own machines. What a machine has above its memory entitlement is taken by its balloon, by compression and by swapping: see Get-EsxTop Memory.</summary>
+/// <summary>Set-VMResource: changes shares, reservations and limits of machines and their disks, running or not. Also known by PowerCLI's name, Set-VMResourceConfiguration. Settings are enforced at once on machines of every process on the host folder; each process divides the processors and the memory budget among its own machines. What a machine has above its memory entitlement is taken by its balloon, by compression and by swapping: see Get-EsxTop Memory.</summary>
 /// <example>
 /// <code>Set-VMResource web -CpuSharesLevel High -CpuReservationMhz 1000</code>
 /// Twice the usual shares, and 1000 MHz in any case.
@@ -21,6 +22,10 @@ namespace Hypervisor.Cmdlets;
 /// <example>
 /// <code>Get-VM web | Get-VMResourceConfiguration | Set-VMResourceConfiguration -CpuLimitMhz $null</code>
 /// As in PowerCLI; takes the limit away.
+/// </example>
+/// <example>
+/// <code>Set-VMResource web -Disk 'Hard disk 1' -DiskSharesLevel High -DiskLimitIOPerSecond 500</code>
+/// Twice the usual shares of its datastore for a disk, and no more than 500 operations a second. Set-IoControl also sets bandwidth and reservation.
 /// </example>
 [Cmdlet(VerbsCommon.Set, "VMResource", SupportsShouldProcess = true, DefaultParameterSetName = ByMachine)]
 [Alias("Set-VMResourceConfiguration")]
@@ -92,6 +97,34 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
     [AllowNull]
     public decimal? MemLimitGB { get; set; }
 
+    /// <summary>Disks of the machines by name ('Hard disk 1', or 1), file name or path, with wildcards, that the values of disks are for; all disks when not given.</summary>
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    public string[]? Disk { get; set; }
+
+    /// <summary>Shares of the datastore: Low, Normal and High are 500, 1000 and 2000 for each disk; Custom takes -NumDiskShares.</summary>
+    [Parameter]
+    public SharesLevel DiskSharesLevel { get; set; }
+
+    /// <summary>Shares of the datastore as a number, 1 to 1000000.</summary>
+    [Parameter]
+    public int NumDiskShares { get; set; }
+
+    /// <summary>Most operations a second of each disk, in units of 32 KB; $null or -1 for no limit.</summary>
+    [Parameter]
+    [AllowNull]
+    public long? DiskLimitIOPerSecond { get; set; }
+
+    private bool SetsDisks => IsBound(nameof(DiskSharesLevel)) || IsBound(nameof(NumDiskShares)) || IsBound(nameof(DiskLimitIOPerSecond));
+
+    private protected override void Begin()
+    {
+        if (Disk is not null && !SetsDisks)
+        {
+            throw new InvalidConfigurationException($"-{nameof(Disk)} says whose values to change, and none is given: -{nameof(DiskSharesLevel)}, -{nameof(NumDiskShares)} or -{nameof(DiskLimitIOPerSecond)}.");
+        }
+    }
+
     private protected override void Process()
     {
         foreach (VirtualMachine machine in Configuration.Length > 0 ? Configuration.Select(static one => one.VM) : Resolve(VM))
@@ -100,7 +133,9 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
             {
                 Attempt(machine, () =>
                 {
-                    VITask task = machine.Host!.Reconfigure(machine, old => old with { Resources = Change(old.Resources) });
+                    VITask task = SetsDisks
+                        ? machine.Host!.ConfigureResources(machine, Change, Disk, Change)
+                        : machine.Host!.Reconfigure(machine, old => old with { Resources = Change(old.Resources) });
                     Emit(((VirtualMachine?)Await(task))?.VMResourceConfiguration);
                 });
             }
@@ -127,4 +162,10 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
             MemLimitMB = ResourceValues.Memory(this, nameof(MemLimitMB), MemLimitMB, nameof(MemLimitGB), MemLimitGB, old.MemLimitMB),
         };
     }
+
+    private DiskIoSettings Change(DiskIoSettings old) =>
+        old.WithShares(IsBound(nameof(DiskSharesLevel)) ? DiskSharesLevel : null, IsBound(nameof(NumDiskShares)) ? NumDiskShares : null) with
+        {
+            LimitIops = IsBound(nameof(DiskLimitIOPerSecond)) ? DiskLimitIOPerSecond ?? DiskIoSettings.Unlimited : old.LimitIops,
+        };
 }

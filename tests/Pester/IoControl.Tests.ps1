@@ -74,6 +74,30 @@ Describe 'Storage I/O control' {
         (Get-IoControl web).NumDiskShares | Should -Be 5
     }
 
+    It 'is set as in PowerCLI too, also while the machine runs' {
+        $second = Join-Path $TestDrive 'second.raw'
+        [IO.File]::WriteAllBytes($second, [byte[]]::new(1MB))
+        $null = Set-VM web -DiskPath $disk, $second
+        $disks = (Get-VM web | Get-VMResourceConfiguration).DiskResourceConfiguration
+        $disks.Key | Should -Be 2000, 2001
+        $disks.Disk | Should -Be 'Hard disk 1', 'Hard disk 2'
+        $disks.DiskSharesLevel | Should -Be 'Normal', 'Normal'
+        $disks.NumDiskShares | Should -Be 1000, 1000
+        $disks.DiskLimitIOPerSecond | Should -Be -1, -1
+
+        $null = Start-VM web
+        $set = Get-VM web | Get-VMResourceConfiguration | Set-VMResourceConfiguration -Disk 'Hard disk 2' -DiskSharesLevel High -DiskLimitIOPerSecond 250 -CpuSharesLevel Low
+        $set.CpuSharesLevel | Should -Be 'Low'
+        $set.DiskResourceConfiguration.NumDiskShares | Should -Be 1000, 2000
+        (Get-IoControl web).DiskLimitIOPerSecond | Should -Be -1, 250
+        (Get-VIEvent web).FullFormattedMessage | Where-Object { $_ -like '*Hard disk 2*2000 shares (High), 250 IOPS at most*' } | Should -HaveCount 1
+        (Set-VMResource web -Disk $set.DiskResourceConfiguration[1] -DiskLimitIOPerSecond $null).DiskResourceConfiguration.DiskLimitIOPerSecond | Should -Be -1, -1
+        (Set-VMResource web -DiskSharesLevel Custom -NumDiskShares 77).DiskResourceConfiguration.NumDiskShares | Should -Be 77, 77
+        Set-VMResource web -NumDiskShares 5 -WhatIf | Should -BeNullOrEmpty
+        (Get-IoControl web).NumDiskShares | Should -Be 77, 77
+        $set.DiskResourceConfiguration | Out-String | Should -Match 'Key\s+Disk\s+DiskSharesLevel\s+NumDiskShares\s+DiskLimitIOPerSecond'
+    }
+
     It 'is seen in EsxTop''s panels' {
         $null = Start-VM web
         $device = Get-EsxTop Disk -Delay 0.2
@@ -101,6 +125,9 @@ Describe 'Storage I/O control' {
         @{ Line = 'Set-IoControl web -DiskLimitIOPerSecond 5 -DiskReservationIOPerSecond 6'; Text = 'above the limit'; Category = 'InvalidArgument' }
         @{ Line = 'Set-IoControl web -NumDiskShares 0'; Text = '0 disk shares'; Category = 'InvalidArgument' }
         @{ Line = 'Set-IoControl web "Hard disk 2" -NumDiskShares 5'; Text = 'no disk ''Hard disk 2'''; Category = 'InvalidArgument' }
+        @{ Line = 'Set-VMResource web -Disk 2 -NumDiskShares 5'; Text = 'no disk ''2''. It has: Hard disk 1'; Category = 'InvalidArgument' }
+        @{ Line = 'Set-VMResource web -NumDiskShares -5'; Text = '-5 disk shares'; Category = 'InvalidArgument' }
+        @{ Line = 'Set-VMResource web -DiskSharesLevel Custom'; Text = '-NumDiskShares'; Category = 'InvalidArgument' }
         @{ Line = 'Set-IoControl nope -NumDiskShares 5'; Text = 'no virtual machine'; Category = 'ObjectNotFound' }
         @{ Line = 'Set-IoControl -Datastore /no/such -QueueDepth 8'; Text = 'no datastore'; Category = 'InvalidArgument' }
         @{ Line = 'Get-IoControl -Datastore /no/such'; Text = 'no datastore'; Category = 'ObjectNotFound' }) {

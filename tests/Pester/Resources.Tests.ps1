@@ -68,6 +68,12 @@ Describe 'Resources' {
         { Get-ResourcePool none -ErrorAction Stop } | Should -Throw '*no resource pool named*'
     }
 
+    It 'has no disks to set in a machine without any' {
+        (Get-VMResource web).DiskResourceConfiguration | Should -BeNullOrEmpty
+        { Set-VMResource web -NumDiskShares 5 -ErrorAction Stop } | Should -Throw '*''web'' has no disk*'
+        { Set-VMResource web -Disk 1 -NumDiskShares 5 -ErrorAction Stop } | Should -Throw '*no disk ''1''. It has none*'
+    }
+
     It 'changes a machine that runs' {
         $null = Start-VM web | Wait-VMConsoleText -Text '42 bottles' -TimeoutSeconds 30
         (Set-VMResource web -CpuLimitMhz 300).CpuLimitMhz | Should -Be 300

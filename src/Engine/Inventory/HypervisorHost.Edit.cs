@@ -43,7 +43,7 @@ public sealed partial class HypervisorHost
         Tasks.Run("CreateVM_Task", $"Create virtual machine {machine.Name}", machine.Id, machine.Name, (_, _) => Task.FromResult<object?>(CreateNow(machine)));
 
     /// <summary>Changes a machine. The task's result is the changed <see cref="VirtualMachine"/>.</summary>
-    /// <param name="target">The machine, which must be off unless only its name or notes change.</param>
+    /// <param name="target">The machine, which must be off unless only its name, its notes, or what it and its disks may claim change.</param>
     /// <param name="change">Makes the new configuration of the one on disk.</param>
     public VITask Reconfigure(VirtualMachine target, Func<VirtualMachineConfiguration, VirtualMachineConfiguration> change) =>
         Tasks.Run("ReconfigVM_Task", $"Reconfigure virtual machine {target.Name}", target.Id, target.Name, (_, _) => Task.FromResult<object?>(ReconfigureNow(target, change)));
@@ -76,29 +76,36 @@ public sealed partial class HypervisorHost
 
     private VirtualMachine ReconfigureNow(VirtualMachine target, Func<VirtualMachineConfiguration, VirtualMachineConfiguration> change)
     {
-        (VirtualMachineConfiguration before, VirtualMachineConfiguration after) = _store.Edit(() =>
+        (VirtualMachineConfiguration before, VirtualMachineConfiguration after, List<int> disks) = _store.Edit(() =>
         {
             VirtualMachineConfiguration old = Get(target.Id, target.Name);
             VirtualMachineConfiguration changed = WithFullPaths(change(old));
             if (changed == old)
             {
-                return (old, old);
+                return (old, old, []);
             }
 
-            bool onlyLabels = changed with { Name = old.Name, Notes = old.Notes, Resources = old.Resources, ResourcePoolId = old.ResourcePoolId } == old;
+            bool sameDisks = HaveSameDisks(old, changed);
+            bool onlyLabels = sameDisks && changed with { Name = old.Name, Notes = old.Notes, Resources = old.Resources, ResourcePoolId = old.ResourcePoolId, Disks = old.Disks } == old;
             using MachineHold? hold = onlyLabels ? null : HoldForChange(old, "be changed");
             MachineRules.Check(changed, Services.PhysicalMemoryMB);
             MachineRules.CheckFiles(changed);
             RefuseTakenName(changed);
             CheckResources(changed, old);
+            List<int> claims = sameDisks ? DisksThatDiffer(old, changed) : [];
+            CheckReservations(changed, claims);
             _store.Write(changed);
-            return (old, changed);
+            return (old, changed, claims);
         });
         if (before != after)
         {
             ApplyResources(after);
-            string renamed = before.Name == after.Name ? "" : $", renamed from {before.Name}";
-            Record("VmReconfiguredEvent", MachineEventSeverity.Info, after, $"Reconfigured virtual machine {after.Name}{renamed}");
+            ApplyDiskIo(after, disks);
+            if (disks.Count == 0 || before with { Disks = after.Disks } != after)
+            {
+                string renamed = before.Name == after.Name ? "" : $", renamed from {before.Name}";
+                Record("VmReconfiguredEvent", MachineEventSeverity.Info, after, $"Reconfigured virtual machine {after.Name}{renamed}");
+            }
         }
 
         return FindMachine(after.Id) ?? View(after);

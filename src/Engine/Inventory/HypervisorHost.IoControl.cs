@@ -47,6 +47,18 @@ public sealed partial class HypervisorHost
             Task.FromResult<object?>(ConfigureDiskIoNow(target, disks, change)));
     }
 
+    /// <summary>
+    /// Changes what a machine, on or off, and its disks may claim, all of it or nothing. Both act at once. The task's result is the changed
+    /// <see cref="VirtualMachine"/>.
+    /// </summary>
+    /// <param name="target">The machine.</param>
+    /// <param name="change">Makes the new settings of the machine of the present ones.</param>
+    /// <param name="disks">Disks as in <see cref="ConfigureDiskIo"/>; null for all.</param>
+    /// <param name="changeDisk">Makes the new settings of a disk of the present ones.</param>
+    public VITask ConfigureResources(
+        VirtualMachine target, Func<ResourceSettings, ResourceSettings> change, IReadOnlyList<string>? disks, Func<DiskIoSettings, DiskIoSettings> changeDisk) =>
+        Reconfigure(target, old => WithDiskIo(old with { Resources = change(old.Resources) }, FindDisks(old, disks), changeDisk));
+
     /// <summary>Changes how a datastore is controlled, at once. The task's result is its <see cref="DatastoreIoControl"/>.</summary>
     /// <param name="datastore">A mount point of the host, or a path on its file system.</param>
     /// <param name="change">Makes the new settings of the present ones.</param>
@@ -60,20 +72,8 @@ public sealed partial class HypervisorHost
         {
             VirtualMachineConfiguration present = Get(target.Id, target.Name);
             int[] indexes = FindDisks(present, disks);
-            HardDiskConfiguration[] configured = [.. present.Disks];
-            var different = new List<int>();
-            foreach (int index in indexes)
-            {
-                DiskIoSettings before = configured[index].IoControl ?? DiskIoSettings.Default, after = change(before);
-                after.Check($"{present.Name}, {DiskIoControl.NameOf(index)}");
-                if (after != before)
-                {
-                    configured[index] = configured[index] with { IoControl = after == DiskIoSettings.Default ? null : after };
-                    different.Add(index);
-                }
-            }
-
-            VirtualMachineConfiguration now = present with { Disks = configured };
+            VirtualMachineConfiguration now = WithDiskIo(present, indexes, change);
+            List<int> different = DisksThatDiffer(present, now);
             CheckReservations(now, different);
             if (different.Count > 0)
             {
@@ -82,14 +82,42 @@ public sealed partial class HypervisorHost
 
             return (now, different, indexes);
         });
+        ApplyDiskIo(machine, changed);
+        return [.. wanted.Select(index => new DiskIoControl(machine, index, Services.StorageIo.Find(machine.Id, index)))];
+    }
+
+    // The same list of disks when nothing changes, so that the configurations compare equal.
+    private static VirtualMachineConfiguration WithDiskIo(VirtualMachineConfiguration machine, int[] indexes, Func<DiskIoSettings, DiskIoSettings> change)
+    {
+        HardDiskConfiguration[] configured = [.. machine.Disks];
+        foreach (int index in indexes)
+        {
+            DiskIoSettings before = configured[index].IoControl ?? DiskIoSettings.Default, after = change(before);
+            after.Check($"{machine.Name}, {DiskIoControl.NameOf(index)}");
+            if (after != before)
+            {
+                configured[index] = configured[index] with { IoControl = after == DiskIoSettings.Default ? null : after };
+            }
+        }
+
+        return configured.SequenceEqual(machine.Disks) ? machine : machine with { Disks = configured };
+    }
+
+    /// <summary>Whether two configurations have the same disks, whatever these may claim.</summary>
+    private static bool HaveSameDisks(VirtualMachineConfiguration one, VirtualMachineConfiguration other) =>
+        one.Disks.Select(static disk => disk with { IoControl = null }).SequenceEqual(other.Disks.Select(static disk => disk with { IoControl = null }));
+
+    private static List<int> DisksThatDiffer(VirtualMachineConfiguration before, VirtualMachineConfiguration after) =>
+        [.. Enumerable.Range(0, after.Disks.Count).Where(index => before.Disks[index] != after.Disks[index])];
+
+    private void ApplyDiskIo(VirtualMachineConfiguration machine, List<int> changed)
+    {
         FollowIoControl();
         foreach (int index in changed)
         {
             Record("VmReconfiguredEvent", MachineEventSeverity.Info, machine,
                 $"Reconfigured storage I/O control of {machine.Name}, {DiskIoControl.NameOf(index)}: {Describe(machine.Disks[index].IoControl ?? DiskIoSettings.Default)}");
         }
-
-        return [.. wanted.Select(index => new DiskIoControl(machine, index, Services.StorageIo.Find(machine.Id, index)))];
     }
 
     private DatastoreIoControl ConfigureDatastoreIoNow(string path, Func<DatastoreIoSettings, DatastoreIoSettings> change)

@@ -63,6 +63,9 @@ public sealed class VMResourceConfiguration
     /// <summary>Memory of the host that it is entitled to at present, by its shares, what it uses and how much there is, MB; null when it does not run in this process.</summary>
     public long? MemEntitlementMB => _entitlement.Value;
 
+    /// <summary>Shares and limits of its disks, in order.</summary>
+    public DiskResourceConfiguration[] DiskResourceConfiguration => [.. Machine.Configuration.Disks.Select(static (disk, index) => new DiskResourceConfiguration(disk, index))];
+
     internal VirtualMachine Machine { get; }
 
     /// <inheritdoc/>

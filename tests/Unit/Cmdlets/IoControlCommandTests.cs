@@ -30,6 +30,23 @@ public sealed class IoControlCommandTests : IDisposable
     }
 
     [Fact]
+    public void PowerCLI_s_command_sets_disks_beside_other_resources()
+    {
+        var set = (VMResourceConfiguration)Assert.Single(_shell.Run("Set-VMResourceConfiguration a -Disk 'Hard disk 2' -DiskSharesLevel High -DiskLimitIOPerSecond 300 -CpuLimitMhz 500"));
+        Assert.Equal(500, set.CpuLimitMhz);
+        Assert.Equal([(2000, "Hard disk 1", SharesLevel.Normal, 1000, -1), (2001, "Hard disk 2", SharesLevel.High, 2000, 300)], set.DiskResourceConfiguration
+            .Select(static disk => (disk.Key, disk.Disk, disk.DiskSharesLevel, disk.NumDiskShares, disk.DiskLimitIOPerSecond)));
+        _shell.Run("Set-IoControl a 2 -DiskReservationIOPerSecond 10");
+        set = (VMResourceConfiguration)Assert.Single(_shell.Run("Get-VM a | Set-VMResourceConfiguration -DiskSharesLevel Custom -NumDiskShares 77 -DiskLimitIOPerSecond $null"));
+        Assert.All(set.DiskResourceConfiguration, static disk => Assert.Equal((SharesLevel.Custom, 77, -1), (disk.DiskSharesLevel, disk.NumDiskShares, disk.DiskLimitIOPerSecond)));
+        Assert.Equal([0, 10], _shell.Run("Get-IoControl a").Cast<DiskIoControl>().Select(static disk => disk.DiskReservationIOPerSecond));
+        set = (VMResourceConfiguration)Assert.Single(_shell.Run("Set-VMResource a -Disk one*,2 -DiskLimitIOPerSecond -1 -NumDiskShares 500"));
+        Assert.All(set.DiskResourceConfiguration, static disk => Assert.Equal(SharesLevel.Low, disk.DiskSharesLevel));
+        Assert.Equal(500, set.CpuLimitMhz);
+        Assert.True(_shell.Succeeded);
+    }
+
+    [Fact]
     public void All_disks_are_set_unless_one_is_named()
     {
         Assert.Equal(2, _shell.Run("Set-IoControl a -DiskLimitIOPerSecond 50").Count);
@@ -68,6 +85,13 @@ public sealed class IoControlCommandTests : IDisposable
     [InlineData("Set-IoControl a -DiskSharesLevel Custom", "need a number")]
     [InlineData("Set-IoControl a -DiskSharesLevel Low -NumDiskShares 3", "stands for 500 shares, not 3")]
     [InlineData("Set-IoControl a 'Hard disk 3' -NumDiskShares 3", "no disk 'Hard disk 3'. It has: Hard disk 1")]
+    [InlineData("Set-VMResource a -DiskLimitIOPerSecond 0", "limit of 0 I/O")]
+    [InlineData("Set-VMResource a -DiskLimitIOPerSecond -5", "limit of -5 I/O")]
+    [InlineData("Set-VMResource a -NumDiskShares -1", "-1 disk shares; there can be 1 to 1000000")]
+    [InlineData("Set-VMResource a -DiskSharesLevel Custom", "need a number: give -NumDiskShares too")]
+    [InlineData("Set-VMResource a -DiskSharesLevel Low -NumDiskShares 3", "stands for 500 shares, not 3. Use the level Custom")]
+    [InlineData("Set-VMResource a -Disk 'Hard disk 3' -NumDiskShares 3", "no disk 'Hard disk 3'. It has: Hard disk 1")]
+    [InlineData("Set-VMResource a -Disk 1", "says whose values to change, and none is given")]
     [InlineData("Set-IoControl b -NumDiskShares 3", "no virtual machine named 'b'")]
     [InlineData("Set-IoControl -Datastore /nowhere/x -QueueDepth 8", "no datastore '/nowhere/x'")]
     [InlineData("Set-IoControl -Datastore / -QueueDepth 2", "queue depth of 2 requests; it can be 4 to 1024")]
@@ -84,7 +108,7 @@ public sealed class IoControlCommandTests : IDisposable
     [Fact]
     public void What_if_changes_nothing()
     {
-        _shell.Run("Set-IoControl a -NumDiskShares 3 -WhatIf; Set-IoControl -Datastore / -QueueDepth 9 -WhatIf");
+        _shell.Run("Set-IoControl a -NumDiskShares 3 -WhatIf; Set-VMResource a -NumDiskShares 3 -WhatIf; Set-IoControl -Datastore / -QueueDepth 9 -WhatIf");
         Assert.All(_shell.Run("Get-IoControl a").Cast<DiskIoControl>(), static disk => Assert.Equal(1000, disk.NumDiskShares));
         Assert.False(File.Exists(Path.Combine(_shell.Temporary.Folder, "datastores.json")));
     }

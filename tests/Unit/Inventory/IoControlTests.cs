@@ -83,6 +83,48 @@ public sealed class IoControlTests : IDisposable
     }
 
     [Fact]
+    public void Resources_of_a_running_machine_and_its_disks_change_together_and_at_once()
+    {
+        VirtualMachine machine = WithDisks("a", "one.img", "two.img");
+        Host.PowerOn(machine).Wait();
+        using DiskIo disk = Host.Services.StorageIo.Attach(new DiskIdentity(machine.Id, "a", 1, machine.DiskPath[1]), DiskIoSettings.Default);
+        var changed = (VirtualMachine)Host.ConfigureResources(machine, static old => old with { CpuLimitMhz = 300 }, ["two*"], static old => old with { LimitIops = 70 }).Wait()!;
+        Assert.Equal(300, changed.VMResourceConfiguration.CpuLimitMhz);
+        Assert.Equal([-1, 70], changed.VMResourceConfiguration.DiskResourceConfiguration.Select(static one => one.DiskLimitIOPerSecond));
+        Assert.Equal(70, disk.Settings.LimitIops);
+        Assert.Equal(2, Host.Events.Read().Count(static e => e.EventTypeId == "VmReconfiguredEvent"));
+        Assert.Single(Host.Events.Read(), static e => e.FullFormattedMessage.Contains("Hard disk 2: 1000 shares (Normal), 70 IOPS at most", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Resources_of_a_machine_stay_when_those_of_a_disk_are_refused()
+    {
+        VirtualMachine machine = WithDisks("a", "one.img");
+        Host.PowerOn(machine).Wait();
+        using DiskIo disk = Host.Services.StorageIo.Attach(new DiskIdentity(machine.Id, "a", 0, machine.DiskPath[0]), DiskIoSettings.Default);
+        Host.ConfigureDatastoreIo(_temporary.Folder, static old => old with { LimitIops = 60 }).Wait();
+        Refused(static old => old with { LimitIops = -7 }, "limit of -7 I/O");
+        Refused(static old => old with { ReservationIops = 61 }, "1 are missing");
+        Refused(static old => old, "no disk '2'", "2");
+        VMResourceConfiguration now = Host.FindMachine(machine.Id)!.VMResourceConfiguration;
+        Assert.Equal((-1, -1), (now.CpuLimitMhz, now.DiskResourceConfiguration[0].DiskLimitIOPerSecond));
+        Assert.Equal(DiskIoSettings.Default, disk.Settings);
+
+        void Refused(Func<DiskIoSettings, DiskIoSettings> change, string reason, string name = "1") => Assert.Contains(
+            reason, Assert.Throws<InvalidConfigurationException>(() => Host.ConfigureResources(machine, static old => old with { CpuLimitMhz = 300 }, [name], change).Wait()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Other_disks_are_not_a_matter_of_resources_while_the_machine_runs()
+    {
+        VirtualMachine machine = WithDisks("a", "one.img");
+        Host.PowerOn(machine).Wait();
+        HardDiskConfiguration other = new() { Path = _temporary.File("two.img") };
+        Assert.Contains("powered on", Assert.ThrowsAny<MachineException>(() => Host.Reconfigure(machine, old => old with { Disks = [other] }).Wait()).Message, StringComparison.Ordinal);
+        Assert.Contains("powered on", Assert.ThrowsAny<MachineException>(() => Host.Reconfigure(machine, static old => old with { Disks = [old.Disks[0] with { ReadOnly = true }] }).Wait()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_machine_that_another_process_runs_follows_when_that_looks_at_the_folder()
     {
         VirtualMachine machine = WithDisks("a", "one.img");
