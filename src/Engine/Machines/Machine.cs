@@ -225,7 +225,9 @@ internal sealed class Machine : IMachine, IMachineControl
             _stopRequest = stop;
             if (_started)
             {
+                // A reset under way may wait for a page.
                 Interrupt();
+                _hardware.Abandon(true);
                 return;
             }
 
@@ -311,7 +313,19 @@ internal sealed class Machine : IMachine, IMachineControl
 
         _hardware.FlushOutput();
         Raise(new MachineEvent(MachineEventSeverity.Info, $"The machine was reset by {reset}."));
-        _hardware.PowerOnState();
+        _hardware.ResetAll();
+        lock (_lock)
+        {
+            // A device that waited for a page was told not to, until it was reset. Whoever stops the machine tells it again, for good.
+            if (_stopRequest is not null)
+            {
+                return _stopRequest;
+            }
+
+            _hardware.Abandon(false);
+        }
+
+        _hardware.LoadBootImage();
         _crashes.NoteBoot(_hardware.Clock.Now, afterCrash);
         lock (_lock)
         {
@@ -345,7 +359,6 @@ internal sealed class Machine : IMachine, IMachineControl
             paused &= processor.WaitUntilPaused(PauseTimeout);
         }
 
-        _hardware.Abandon(false);
         return paused;
     }
 

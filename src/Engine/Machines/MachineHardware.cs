@@ -157,6 +157,13 @@ internal sealed partial class MachineHardware : IDisposable
     /// <exception cref="MachineException">The boot image cannot be loaded.</exception>
     public void PowerOnState()
     {
+        ResetAll();
+        LoadBootImage();
+    }
+
+    /// <summary>Power-on state of all devices and processors, which stand still.</summary>
+    public void ResetAll()
+    {
         // Devices first: they lower their interrupt lines while the controllers still listen.
         foreach (var device in _resettable)
         {
@@ -168,7 +175,12 @@ internal sealed partial class MachineHardware : IDisposable
         {
             processor.Reset();
         }
+    }
 
+    /// <summary>Loads the boot image, after a reset.</summary>
+    /// <exception cref="MachineException">It cannot be loaded.</exception>
+    public void LoadBootImage()
+    {
         if (Boot.IsDirect)
         {
             _pci.AssignResources();

@@ -19,7 +19,7 @@ public sealed unsafe partial class GuestPages
     {
         lock (_reclaim)
         {
-            SwapFailure = null;
+            _writeFailure = null;
             return MoveOldest(bytes);
         }
     }
@@ -36,7 +36,7 @@ public sealed unsafe partial class GuestPages
     private int MoveOldest(long bytes)
     {
         int moved = 0;
-        while (_swap is not null && SwapFailure is null && _cache.Statistics.UsedBytes > bytes && _cache.GetOldest(_oldest) is var found and > 0)
+        while (_swap is not null && _writeFailure is null && !_abandoned && _cache.Statistics.UsedBytes > bytes && _cache.GetOldest(_oldest) is var found and > 0)
         {
             // About as many as have to go: compressed pages take at most half of a page.
             long excess = (_cache.Statistics.UsedBytes - bytes) / (PageBytes / 4);

@@ -59,12 +59,11 @@ public sealed unsafe partial class GuestPages
     }
 
     // Pages that nobody keeps books of: the kernel takes them, unless a device has them pinned.
-    private int ReleaseUnknown(ReadOnlySpan<PageRange> ranges)
+    private int ReleaseUnknown(ReadOnlySpan<PageRange> ranges, ref ReleaseCursor at)
     {
         int released = 0;
-        foreach (var range in ranges)
+        for (int left = ReleaseBatch; left > 0 && at.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
         {
-            var (first, count) = Resolve(range);
             for (int page = first; page < first + count; page++)
             {
                 var entry = Read(page);
@@ -76,7 +75,6 @@ public sealed unsafe partial class GuestPages
             }
         }
 
-        Interlocked.Add(ref _released, released);
         return released;
     }
 }

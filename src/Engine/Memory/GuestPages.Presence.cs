@@ -177,7 +177,17 @@ public sealed unsafe partial class GuestPages
             }
             else if (Replace(page, entry, entry.In(PageState.Moving)))
             {
-                _homes.Unwatch(page);
+                try
+                {
+                    _homes.Unwatch(page);
+                }
+                catch
+                {
+                    // Nobody is to wait for it: the machine ends.
+                    Write(page, entry);
+                    throw;
+                }
+
                 Write(page, entry.Touched());
                 return;
             }
@@ -265,36 +275,56 @@ public sealed unsafe partial class GuestPages
 
             case PageState.Compressed:
                 Decompress(page, entry, content);
-                _cache.Free(entry.Index);
-                Interlocked.Increment(ref _decompressions);
                 break;
 
             default:
                 var result = _swap!.Read(entry.Index, content);
-                if (result == SwapResult.Done)
-                {
-                    Interlocked.Increment(ref _swapIns);
-                }
-                else if (!_abandoned || !isProcessor)
+
+                // A processor that is going to be stopped before its next instruction gets whatever is there.
+                if (result != SwapResult.Done && !(_abandoned && isProcessor))
                 {
                     Write(page, entry);
                     ReadFailed?.Invoke(DescribeFailure(result));
                     return false;
                 }
 
-                // A processor that is going to be stopped before its next instruction gets whatever is there.
-                _swap.Free(entry.Index);
                 break;
         }
 
-        if (!_homes.AreAsked)
+        Place(page, entry, content);
+        if (entry.State == PageState.Compressed)
         {
-            _homes.Place(page, content);
+            _cache.Free(entry.Index);
+            Interlocked.Increment(ref _decompressions);
+        }
+        else if (entry.State == PageState.Swapped)
+        {
+            _swap!.Free(entry.Index);
+            Interlocked.Increment(ref _swapIns);
         }
 
         Write(page, entry.In(PageState.Private).Touched());
         Moved(entry.State, PageState.Private);
         return true;
+    }
+
+    private void Place(int page, PageEntry entry, byte* content)
+    {
+        if (_homes.AreAsked)
+        {
+            return;
+        }
+
+        try
+        {
+            _homes.Place(page, content);
+        }
+        catch
+        {
+            // Its content is still where it was, and nobody waits for it: the machine ends.
+            Write(page, entry);
+            throw;
+        }
     }
 
     private void Decompress(int page, PageEntry entry, byte* to)

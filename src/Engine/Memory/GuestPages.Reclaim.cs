@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Hypervisor.Engine.Memory.Stores;
 using Hypervisor.Engine.Native;
@@ -14,6 +15,9 @@ public sealed unsafe partial class GuestPages
     /// <summary>Pages examined for content between two rounds of forgetting.</summary>
     private const int ShareBatch = 1024;
 
+    /// <summary>Pages that a guest gives back at a time.</summary>
+    private const int ReleaseBatch = 32768;
+
     private readonly Lock _reclaim = new();
     private readonly List<int> _marked = [];
     private readonly AnonymousMemory _staging = AnonymousMemory.Allocate((SwapBatch + MoveBatch) * PageBytes);
@@ -23,6 +27,7 @@ public sealed unsafe partial class GuestPages
     private readonly int[] _swapSlots = new int[SwapBatch];
     private readonly int[] _candidates = new int[ShareBatch];
     private int _swapCount;
+    private string? _writeFailure;
     private string _domain = "";
     private ulong _domainHash;
 
@@ -37,19 +42,37 @@ public sealed unsafe partial class GuestPages
     /// <param name="methods">Where they may go.</param>
     /// <param name="urgent">Take pages that are in use too, when no idle ones are left.</param>
     /// <returns>Pages taken; fewer when no more were to be had, or the swap file has no room (see <see cref="SwapFailure"/>).</returns>
-    public int Reclaim(int wanted, ReclaimMethods methods, bool urgent)
+    public int Reclaim(int wanted, ReclaimMethods methods, bool urgent) => Reclaim(wanted, methods, urgent, Timeout.InfiniteTimeSpan, out _);
+
+    /// <summary>As <see cref="Reclaim(int, ReclaimMethods, bool)"/>, for who has others to see to as well.</summary>
+    /// <param name="wanted">Pages to take.</param>
+    /// <param name="methods">Where they may go.</param>
+    /// <param name="urgent">Take pages that are in use too, when no idle ones are left.</param>
+    /// <param name="patience">After so long no more is begun; infinite for none.</param>
+    /// <param name="failure">Why not all was written to the swap file that was to be; null when it was.</param>
+    internal int Reclaim(int wanted, ReclaimMethods methods, bool urgent, TimeSpan patience, out string? failure)
     {
         lock (_reclaim)
         {
-            SwapFailure = null;
+            long start = Stopwatch.GetTimestamp();
+            _writeFailure = null;
+            _swapCount = 0;
             int taken = 0;
             long examined = 0;
-            while (taken + _swapCount < wanted && examined < 2L * Count && SwapFailure is null && !_abandoned)
+            while (taken + _swapCount < wanted && examined < 2L * Count && _writeFailure is null && !_abandoned
+                && (patience == Timeout.InfiniteTimeSpan || Stopwatch.GetElapsedTime(start) < patience))
             {
                 MakeRoomInCache(methods);
                 if (_lead == 0)
                 {
-                    if (!urgent || (MarkWatched(Math.Max(wanted - taken, SwapBatch)) == 0 && _lead == 0))
+                    if (!urgent)
+                    {
+                        break;
+                    }
+
+                    // What was copied is taken by the mark that it had then. A page must not be used and get a new one in between.
+                    taken += WriteSwapBatch();
+                    if (_writeFailure is not null || taken >= wanted || (MarkWatched(Math.Max(wanted - taken, SwapBatch)) == 0 && _lead == 0))
                     {
                         break;
                     }
@@ -66,11 +89,13 @@ public sealed unsafe partial class GuestPages
                 }
             }
 
-            return taken + WriteSwapBatch();
+            taken += WriteSwapBatch();
+            failure = _writeFailure;
+            return taken;
         }
     }
 
-    /// <summary>Why the last <see cref="Reclaim"/> could not write to the swap file; null when it could.</summary>
+    /// <summary>Why the swap file could not be written when that was tried last; null when it could.</summary>
     public string? SwapFailure { get; private set; }
 
     /// <summary>Tries whether the swap file can be written again; null when it can, or there is none, else why not.</summary>
@@ -97,7 +122,7 @@ public sealed unsafe partial class GuestPages
     /// <summary>Guest memory that surely still fits into the compression cache, if it shrinks to half, bytes.</summary>
     public long CompressionRoomBytes => 2 * Math.Max(0, _cache.Capacity - _cache.Statistics.UsedBytes);
 
-    /// <summary>Begins to watch pages, which <see cref="Reclaim"/> takes later unless they are used in the meantime.</summary>
+    /// <summary>Begins to watch pages, which <see cref="Reclaim(int, ReclaimMethods, bool)"/> takes later unless they are used in the meantime.</summary>
     /// <returns>Pages that are watched now and were not.</returns>
     public int Watch(int pages)
     {
@@ -134,52 +159,91 @@ public sealed unsafe partial class GuestPages
     /// <returns>Pages given back.</returns>
     public int Release(ReadOnlySpan<PageRange> ranges)
     {
-        lock (_reclaim)
+        int released = 0;
+        for (var at = default(ReleaseCursor); at.Range < ranges.Length && !_abandoned;)
         {
-            if (!IsEngaged)
+            // A guest may name all of its memory many times over: others get their turn in between.
+            lock (_reclaim)
             {
-                return ReleaseUnknown(ranges);
+                released += IsEngaged ? ReleaseSome(ranges, ref at) : ReleaseUnknown(ranges, ref at);
             }
-
-            foreach (var range in ranges)
-            {
-                var (first, count) = Resolve(range);
-                for (int page = first; page < first + count; page++)
-                {
-                    if (TryMark(page))
-                    {
-                        _marked.Add(page);
-                    }
-                }
-            }
-
-            if (!WatchMarked())
-            {
-                return 0;
-            }
-
-            int released = 0;
-            foreach (var range in ranges)
-            {
-                var (first, count) = Resolve(range);
-                for (int page = first; page < first + count; page++)
-                {
-                    released += Drop(page) ? 1 : 0;
-                }
-            }
-
-            Interlocked.Add(ref _released, released);
-            return released;
         }
+
+        Interlocked.Add(ref _released, released);
+        return released;
+    }
+
+    /// <summary>How far a release has come: the range, and its page.</summary>
+    private struct ReleaseCursor
+    {
+        public int Range, Page;
+
+        /// <summary>The next pages, neighbours, and at most so many; none at the end.</summary>
+        public (int First, int Count) Take(GuestPages pages, ReadOnlySpan<PageRange> ranges, int most)
+        {
+            while (Range < ranges.Length)
+            {
+                var (first, count) = pages.Resolve(ranges[Range]);
+                int left = Math.Min(count - Page, most);
+                if (left > 0)
+                {
+                    first += Page;
+                    Page += left;
+                    return (first, left);
+                }
+
+                (Range, Page) = (Range + 1, 0);
+            }
+
+            return (0, 0);
+        }
+    }
+
+    private int ReleaseSome(ReadOnlySpan<PageRange> ranges, ref ReleaseCursor at)
+    {
+        var begin = at;
+        bool any = false;
+        for (int left = ReleaseBatch; left > 0 && at.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
+        {
+            for (int page = first; page < first + count; page++)
+            {
+                any |= TryMark(page, out bool isNew);
+                if (isNew)
+                {
+                    _marked.Add(page);
+                }
+            }
+        }
+
+        WatchMarked();
+        int released = 0;
+        for (int left = ReleaseBatch; any && left > 0 && begin.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
+        {
+            for (int page = first; page < first + count; page++)
+            {
+                released += Drop(page) ? 1 : 0;
+            }
+        }
+
+        return released;
     }
 
     /// <summary>Brings compressed and swapped pages back before they are needed.</summary>
     /// <returns>Pages brought back.</returns>
-    public int Restore(int pages)
+    public int Restore(int pages) => Restore(pages, Timeout.InfiniteTimeSpan);
+
+    /// <summary>As <see cref="Restore(int)"/>; after <paramref name="patience"/> no more is begun.</summary>
+    internal int Restore(int pages, TimeSpan patience)
     {
+        long start = Stopwatch.GetTimestamp();
         int restored = 0;
         for (int examined = 0; restored < pages && examined < Count && !_abandoned; examined++)
         {
+            if (patience != Timeout.InfiniteTimeSpan && Stopwatch.GetElapsedTime(start) >= patience)
+            {
+                break;
+            }
+
             int page = _restoreHand;
             _restoreHand = Next(page);
             var entry = Read(page);
@@ -314,7 +378,11 @@ public sealed unsafe partial class GuestPages
         return taken;
     }
 
-    private void NoteSwapResult(SwapResult result) => SwapFailure = result == SwapResult.Done ? null : DescribeFailure(result);
+    private void NoteSwapResult(SwapResult result)
+    {
+        SwapFailure = result == SwapResult.Done ? null : DescribeFailure(result);
+        _writeFailure ??= SwapFailure;
+    }
 
     private string DescribeFailure(SwapResult result) => result switch
     {
@@ -418,8 +486,10 @@ public sealed unsafe partial class GuestPages
         return true;
     }
 
-    private bool TryMark(int page)
+    // A page with a mark has been told of: marks are set under the lock of reclamation, and told of before it is left.
+    private bool TryMark(int page, out bool isNew)
     {
+        isNew = false;
         while (true)
         {
             var entry = Read(page);
@@ -428,8 +498,14 @@ public sealed unsafe partial class GuestPages
                 return false;
             }
 
-            if (entry.IsWatched || Replace(page, entry, entry.Watched()))
+            if (entry.IsWatched)
             {
+                return true;
+            }
+
+            if (Replace(page, entry, entry.Watched()))
+            {
+                isNew = true;
                 return true;
             }
         }
@@ -488,16 +564,13 @@ public sealed unsafe partial class GuestPages
         }
     }
 
-    private bool WatchMarked()
+    private void WatchMarked()
     {
-        bool any = _marked.Count > 0;
-        if (any)
+        if (_marked.Count > 0)
         {
             _homes.Watch(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_marked));
             _marked.Clear();
         }
-
-        return any;
     }
 
     private (int First, int Count) Resolve(PageRange range)

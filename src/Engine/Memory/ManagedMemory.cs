@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Hypervisor.Engine.Devices.Virtio;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Memory.Policy;
@@ -16,6 +17,11 @@ internal sealed class ManagedMemory : IDisposable
     /// <summary>A balloon that has not failed for so long, ns, is told of again.</summary>
     private const long BalloonRecovery = 5 * 60 * MemoryManager.Second;
 
+    /// <summary>Memory can be swapped out again when for so long, ns, no write failed.</summary>
+    private const long SwapRecovery = 10 * MemoryManager.Second;
+
+    private const long NanosecondsPerMillisecond = 1_000_000;
+
     private readonly MemoryManager _manager;
     private volatile VirtioBalloon? _balloon;
     private readonly Action<MachineEvent> _raise;
@@ -25,8 +31,11 @@ internal sealed class ManagedMemory : IDisposable
     private readonly long _since;
     private double _scanDue;
     private long _nextSample = long.MinValue, _nextCount = long.MinValue;
-    private long _nextReadReport, _nextBlockReport, _nextSwapReport;
+    private readonly Action<Exception> _failed;
+    private long _nextReadReport, _nextBlockReport;
+    private long _nextSwapReport, _lastSwapTrouble;
     private string? _swapTrouble;
+    private bool _toldSwapTrouble;
     private long? _balloonFailedAt;
 
     /// <summary>Takes charge of a machine's memory.</summary>
@@ -34,7 +43,7 @@ internal sealed class ManagedMemory : IDisposable
     {
         (_manager, Id, Name, _raise, Plan) = (manager, options.Id, options.Name, options.Raise, options.Plan);
         OverheadBytes = options.OverheadBytes;
-        (_run, _since) = (number, manager.Now);
+        (_run, _since, _failed) = (number, manager.Now, options.Failed);
         Pages = options.Partition is IPagedPartition partition ? MakePages(options, partition, number, meter, frames) : null;
     }
 
@@ -66,6 +75,16 @@ internal sealed class ManagedMemory : IDisposable
     public long ConsumedBytes => Pages?.Statistics.ConsumedBytes ?? Math.Max(0, Plan.MemoryBytes - BalloonBytes);
 
     private long BalloonBytes => _balloon is null ? 0 : _balloon.ActualPages * (long)GuestMemory.PageSize;
+
+    /// <summary>Its memory could not be seen to, and the machine was told to end: nothing is done to it any more.</summary>
+    public bool HasFailed { get; private set; }
+
+    /// <summary>Ends the machine because of a defect of its memory; the others go on.</summary>
+    public void Fail(Exception error)
+    {
+        HasFailed = true;
+        _failed(error);
+    }
 
     /// <summary>Takes what the inventory says of it now.</summary>
     public void Follow(MemoryConfiguration configuration)
@@ -136,7 +155,8 @@ internal sealed class ManagedMemory : IDisposable
     /// <param name="decision">The decision.</param>
     /// <param name="state">The host's state.</param>
     /// <param name="passed">Time since the decision before, ns.</param>
-    public void Apply(in MachineMemoryDecision decision, HostMemoryState state, long passed)
+    /// <param name="patience">For how long it may take pages, so that a slow swap disk does not keep the other machines waiting; infinite for as long as it takes.</param>
+    public void Apply(in MachineMemoryDecision decision, HostMemoryState state, long passed, TimeSpan patience)
     {
         Decision = decision;
         if (_balloon is not null)
@@ -157,11 +177,11 @@ internal sealed class ManagedMemory : IDisposable
 
         pages.SparedPages = decision.BlockAboveBytes / (long)GuestMemory.PageSize;
         pages.CeilingPages = decision.CeilingBytes == MachineMemoryPlan.Unlimited ? long.MaxValue : decision.CeilingBytes / (long)GuestMemory.PageSize;
-        Evict(pages, decision, state);
+        Evict(pages, decision, state, patience);
         Scan(pages, decision, passed);
         if (decision.RestoreBytes > 0)
         {
-            pages.Restore((int)(decision.RestoreBytes / (long)GuestMemory.PageSize));
+            pages.Restore((int)(decision.RestoreBytes / (long)GuestMemory.PageSize), patience);
         }
     }
 
@@ -238,23 +258,32 @@ internal sealed class ManagedMemory : IDisposable
         }
     }
 
-    private void Evict(GuestPages pages, in MachineMemoryDecision decision, HostMemoryState state)
+    private void Evict(GuestPages pages, in MachineMemoryDecision decision, HostMemoryState state, TimeSpan patience)
     {
         int wanted = (int)(decision.EvictBytes / (long)GuestMemory.PageSize);
         if (wanted > 0)
         {
             const ReclaimMethods All = ReclaimMethods.Share | ReclaimMethods.Compress | ReclaimMethods.Swap;
-            int taken = pages.Reclaim(wanted, All, urgent: false);
-            if (taken < wanted && pages.SwapFailure is null)
+            long start = Stopwatch.GetTimestamp();
+            int taken = pages.Reclaim(wanted, All, urgent: false, patience, out string? failure);
+            bool isBounded = patience != Timeout.InfiniteTimeSpan;
+            TimeSpan left = isBounded ? patience - Stopwatch.GetElapsedTime(start) : patience;
+            if (taken < wanted && failure is null && (!isBounded || left > TimeSpan.Zero))
             {
-                pages.Reclaim(wanted - taken, All, urgent: true);
+                taken += pages.Reclaim(wanted - taken, All, urgent: true, left, out failure);
+            }
+
+            // It goes on after the others had their turn.
+            if (taken < wanted && failure is null && isBounded && Stopwatch.GetElapsedTime(start) >= patience)
+            {
+                _manager.DecideSoon();
             }
 
             TellSwapTrouble(pages.SwapFailure);
         }
-        else if (_swapTrouble is not null && pages.TestSwap() is var failure)
+        else if (_swapTrouble is not null || _toldSwapTrouble)
         {
-            TellSwapTrouble(failure);
+            TellSwapTrouble(pages.TestSwap());
         }
 
         if (state >= HostMemoryState.Soft || wanted > 0)
@@ -296,15 +325,22 @@ internal sealed class ManagedMemory : IDisposable
         }
     }
 
+    // On a disk that is nearly full a write now and then succeeds, whenever the guest gave a slot back: that is not told as an end of the trouble.
     private void TellSwapTrouble(string? trouble)
     {
-        if (trouble is not null && Elapsed(ref _nextSwapReport))
+        long now = _manager.Now;
+        if (trouble is not null)
         {
-            Raise(MachineEventSeverity.Warning, $"Memory could not be swapped out: {trouble} What is not swapped stays in memory; the machine waits if there is none left.");
+            _lastSwapTrouble = now;
+            if (!_toldSwapTrouble || now >= _nextSwapReport)
+            {
+                (_toldSwapTrouble, _nextSwapReport) = (true, now + (ReportInterval * NanosecondsPerMillisecond));
+                Raise(MachineEventSeverity.Warning, $"Memory could not be swapped out: {trouble} What is not swapped stays in memory; the machine waits if there is none left.");
+            }
         }
-        else if (trouble is null && _swapTrouble is not null)
+        else if (_toldSwapTrouble && now - _lastSwapTrouble >= SwapRecovery)
         {
-            _nextSwapReport = 0;
+            _toldSwapTrouble = false;
             Raise(MachineEventSeverity.Info, "Memory can be swapped out again.");
         }
 

@@ -15,6 +15,9 @@ internal sealed class MemoryManager : IDisposable
 
     private const long NoBudget = 1L << 50;
 
+    /// <summary>Time that the machines' turns of taking pages are to take together, and the bounds of one turn, ms.</summary>
+    private const int TurnsMilliseconds = 1000, LeastTurnMilliseconds = 20, MostTurnMilliseconds = 250;
+
     private const long PageSize = (long)GuestMemory.PageSize;
 
     private readonly Lock _lock = new();
@@ -182,9 +185,7 @@ internal sealed class MemoryManager : IDisposable
         long used = frames.Frames * PageSize, privatePages = _meter.Used;
         for (int i = 0; i < count; i++)
         {
-            _deciders[i].Follow(configuration);
-            _deciders[i].Count(now);
-            _deciders[i].Sample(configuration.Settings.SamplePeriodSeconds, now);
+            Look(_deciders[i], configuration, now);
             _inputs[i] = _deciders[i].Input();
             used += _inputs[i].ConsumedBytes + _inputs[i].OverheadBytes;
         }
@@ -204,12 +205,49 @@ internal sealed class MemoryManager : IDisposable
             StateChanged?.Invoke(before, _decision.State, _decision.FreeBytes);
         }
 
+        // Whoever drives the clock wants all done at once.
+        TimeSpan patience = _isDriven ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Clamp(TurnsMilliseconds / count, LeastTurnMilliseconds, MostTurnMilliseconds));
         for (int i = 0; i < count; i++)
         {
-            _deciders[i].Apply(_decisions[i], _decision.State, passed);
+            Apply(_deciders[i], _decisions[i], passed, patience);
         }
 
         return _decision.NextAfter;
+    }
+
+    // What goes wrong with a machine's memory (damaged content, a kernel that refuses) ends that machine, not the process.
+    private static void Look(ManagedMemory machine, MemoryConfiguration configuration, long now)
+    {
+        try
+        {
+            machine.Follow(configuration);
+            if (!machine.HasFailed)
+            {
+                machine.Count(now);
+                machine.Sample(configuration.Settings.SamplePeriodSeconds, now);
+            }
+        }
+        catch (Exception error)
+        {
+            machine.Fail(error);
+        }
+    }
+
+    private void Apply(ManagedMemory machine, in MachineMemoryDecision decision, long passed, TimeSpan patience)
+    {
+        if (machine.HasFailed)
+        {
+            return;
+        }
+
+        try
+        {
+            machine.Apply(decision, _decision.State, passed, patience);
+        }
+        catch (Exception error)
+        {
+            machine.Fail(error);
+        }
     }
 
     // Under _lock.

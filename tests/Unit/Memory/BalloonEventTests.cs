@@ -72,5 +72,5 @@ public sealed class BalloonEventTests : IDisposable
     }
 
     private void Decide(bool failing) =>
-        _machine.Apply(new MachineMemoryDecision { BalloonTargetBytes = 32 << 20, CeilingBytes = MachineMemoryPlan.Unlimited, IsBalloonFailing = failing }, HostMemoryState.Soft, MemoryManager.Second);
+        _machine.Apply(new MachineMemoryDecision { BalloonTargetBytes = 32 << 20, CeilingBytes = MachineMemoryPlan.Unlimited, IsBalloonFailing = failing }, HostMemoryState.Soft, MemoryManager.Second, Timeout.InfiniteTimeSpan);
 }

@@ -12,6 +12,9 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
 {
     private const nuint PageBytes = (nuint)GuestMemory.PageSize;
 
+    // So that a page that cannot be placed does not take a processor until the machine has ended.
+    private const int FailureMilliseconds = 10;
+
     private readonly GuestPages _pages;
     private readonly UserFault _faults;
     private readonly EventFd _stop = EventFd.Create();
@@ -128,8 +131,10 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
                 }
                 catch (Exception error) when (_pages.Failed is { } failed)
                 {
-                    // Whoever waits is woken when the machine is taken apart.
+                    // The machine ends. Who waits for the page looks again, and sees that it is to stop: asleep it could not be stopped.
                     failed(error);
+                    Thread.Sleep(FailureMilliseconds);
+                    _faults.Wake(fault.Address, PageBytes);
                 }
             }
         }
