@@ -62,6 +62,9 @@ internal sealed class MemoryManager : IDisposable
     /// <summary>What the inventory says now.</summary>
     public MemoryConfiguration Configuration => _source.Current;
 
+    /// <summary>Pages that machines have, as counted at each of them.</summary>
+    internal long CountedPages => _meter.Used;
+
     /// <summary>Time, ns.</summary>
     public long Now => _clock();
 

@@ -14,6 +14,9 @@ internal sealed unsafe class MemoryStorage : SwapStorage
 
     public bool FailsReading { get; set; }
 
+    /// <summary>How long a write takes at least.</summary>
+    public TimeSpan WriteTime { get; set; }
+
     public int Pages => _pages.Count;
 
     public override long Read(byte* buffer, int length, long offset)
@@ -33,6 +36,11 @@ internal sealed unsafe class MemoryStorage : SwapStorage
 
     public override long Write(byte* buffer, int length, long offset)
     {
+        if (WriteTime > TimeSpan.Zero)
+        {
+            Thread.Sleep(WriteTime);
+        }
+
         if (IsFull)
         {
             return -NoSpace;

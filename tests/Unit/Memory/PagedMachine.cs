@@ -16,7 +16,7 @@ internal sealed unsafe class PagedMachine : IPagedPartition, IPageHomes
     private readonly bool _ownsFrames;
     private bool _disposed;
 
-    public PagedMachine(int pages, SharedFrames? frames = null, SwapStorage? swap = null, long cacheBytes = -1, int number = 0)
+    public PagedMachine(int pages, SharedFrames? frames = null, SwapStorage? swap = null, long cacheBytes = -1, int number = 0, PageCompressor? compressor = null)
     {
         _ownsFrames = frames is null;
         Frames = frames ?? new SharedFrames();
@@ -26,7 +26,7 @@ internal sealed unsafe class PagedMachine : IPagedPartition, IPageHomes
         Memory.AddBlock(0xF_F000_0000, GuestMemory.PageSize, writable: false);
         Memory.AddBlock(HighMemory, (ulong)(pages - low) * GuestMemory.PageSize);
         LowPages = low;
-        Cache = new CompressionCache(cacheBytes >= 0 ? cacheBytes : pages * 4096L / 10);
+        Cache = new CompressionCache(cacheBytes >= 0 ? cacheBytes : pages * 4096L / 10, compressor);
         Pages = new GuestPages(Memory, this, number, Meter, Frames, Cache, swap is null ? null : new SwapFile(swap, pages));
     }
 
