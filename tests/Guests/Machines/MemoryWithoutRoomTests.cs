@@ -1,0 +1,135 @@
+using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Memory.Policy;
+using Hypervisor.Engine.Partitions;
+using Hypervisor.Tests.Guests.Support;
+using Hypervisor.Tests.Unit.Support;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Hypervisor.Tests.Guests.Machines;
+
+/// <summary>Guests that use more memory than they get, on a swap disk that is full.</summary>
+public sealed class MemoryWithoutRoomTests : IDisposable
+{
+    private const long Megabyte = 1 << 20;
+    private const int DiskMB = 40, FillerMB = 36, MemoryMB = 48;
+
+    private readonly SmallDisk _disk = new(DiskMB << 20);
+    private readonly MemoryConfigurationSource _source = new();
+    private readonly MemoryManager _manager;
+    private readonly string _filler;
+
+    public MemoryWithoutRoomTests()
+    {
+        _source.Publish(new MemoryConfiguration { BudgetBytes = 0, ProcessorMHz = 4000 });
+        _manager = new MemoryManager(_source) { SwapPathOf = id => Path.Combine(_disk.Folder, $"{id}.vswp") };
+        _filler = Path.Combine(_disk.Folder, "filler");
+        File.WriteAllBytes(_filler, new byte[FillerMB << 20]);
+    }
+
+    public void Dispose()
+    {
+        _manager.Dispose();
+        _disk.Dispose();
+    }
+
+    [SmallDiskTheory]
+    [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
+    public async Task A_guest_waits_while_its_swap_disk_is_full_can_be_reset_and_goes_on_when_there_is_room(BackendKind backend)
+    {
+        using TestGuest guest = Start(backend);
+        await UntilItWaits(guest);
+        Assert.Contains(guest.Events, static happened => happened.Message.Contains("waits for memory", StringComparison.Ordinal));
+        guest.Machine.Reset();
+        await Until(guest, () => guest.Output.Count(static character => character == '<') == 2);
+        await UntilItWaits(guest);
+        Assert.False(guest.Machine.Stopped.IsCompleted);
+        File.Delete(_filler);
+        await Until(guest, () => guest.Machine.Stopped.IsCompleted);
+        MachineStop stop = await guest.Machine.Stopped;
+        Assert.Equal((MachineStopReason.DebugExit, 0), (stop.Reason, stop.ExitCode));
+        Assert.Equal(1, guest.Events.Count(static happened => happened.Message.Contains("could not be swapped", StringComparison.Ordinal)));
+    }
+
+    [SmallDiskTheory]
+    [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
+    public async Task A_guest_that_waits_for_memory_is_powered_off_and_leaves_nothing_behind(BackendKind backend)
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            using TestGuest guest = Start(backend);
+            await UntilItWaits(guest);
+            guest.Machine.PowerOff();
+            await Until(guest, () => guest.Machine.Stopped.IsCompleted);
+            MachineStop stop = await guest.Machine.Stopped;
+            Assert.Equal(MachineStopReason.PoweredOff, stop.Reason);
+            Assert.DoesNotContain(guest.Events, static happened => happened.Severity == MachineEventSeverity.Error);
+            Assert.Equal((0, 0), (_manager.Statistics().Machines.Count, _manager.CountedPages));
+            Assert.Equal([_filler], Directory.GetFiles(_disk.Folder));
+        }
+    }
+
+    private static async Task Until(TestGuest guest, Func<bool> condition)
+    {
+        using var patience = new CancellationTokenSource(LinuxGuest.Patience);
+        while (!condition())
+        {
+            Assert.False(patience.IsCancellationRequested, $"{guest.Output} {string.Join(' ', guest.Events)}");
+            await Task.Delay(20);
+        }
+    }
+
+    private async Task UntilItWaits(TestGuest guest)
+    {
+        TimeSpan before = Waited();
+        await Until(guest, () => Waited() > before + TimeSpan.FromMilliseconds(500));
+    }
+
+    private TimeSpan Waited() => _manager.Statistics().Machines.Single().Pages!.BlockedTime;
+
+    private TestGuest Start(BackendKind backend)
+    {
+        const uint First = 0x80_0000, End = 0x280_0000;
+        byte[] kernel = GuestKernel.Assemble(static code =>
+        {
+            Label wrong = code.CreateLabel();
+            code.Print("<");
+            ForEachWord(code, write: true, wrong);
+            ForEachWord(code, write: false, wrong);
+            code.Exit(0);
+            code.Label(ref wrong);
+            code.mov(eax, esi);
+            code.ExitWithEax();
+        });
+        _source.Publish(_source.Current with { BudgetBytes = 0 });
+        var guest = new TestGuest(backend, kernel, static configuration => configuration with { MemoryMB = MemoryMB }, new MachineFactory(scheduler: null, memory: _manager));
+        _source.Publish(_source.Current with { BudgetBytes = _manager.Statistics().OverheadBytes + (18 * Megabyte) });
+        guest.Start();
+        return guest;
+
+        // Noise, which is not compressed.
+        static void ForEachWord(Assembler code, bool write, Label wrong)
+        {
+            Label next = code.CreateLabel();
+            code.mov(esi, First);
+            code.mov(eax, 0x1E3779B1);
+            code.Label(ref next);
+            code.imul(eax, eax, 1664525);
+            code.add(eax, 1013904223);
+            if (write)
+            {
+                code.mov(__[esi], eax);
+            }
+            else
+            {
+                code.cmp(__[esi], eax);
+                code.jne(wrong);
+            }
+
+            code.add(esi, 4);
+            code.cmp(esi, End);
+            code.jb(next);
+        }
+    }
+}
