@@ -56,6 +56,13 @@ internal sealed class ParameterBinder
         }
 
         _fromPipeline.Clear();
+
+        // Where the arguments leave several sets open, what comes decides, for each object anew.
+        return _sets.Exists(set => BindInput(input, set));
+    }
+
+    private bool BindInput(object input, string set)
+    {
         bool any = false;
         foreach (ParameterDefinition parameter in _command.Parameters)
         {
@@ -64,7 +71,7 @@ internal sealed class ParameterBinder
                 continue;
             }
 
-            if (UseNow(parameter) is not { } use)
+            if (parameter.UseIn(set) is not { } use)
             {
                 continue;
             }
@@ -205,7 +212,7 @@ internal sealed class ParameterBinder
             ?? complete.FirstOrDefault()
             ?? _sets.Find(set => string.Equals(set, _command.DefaultSet, StringComparison.OrdinalIgnoreCase))
             ?? _sets[0];
-        _sets = [chosen];
+        _sets = _expectsInput ? [chosen, .. complete.Where(set => set != chosen)] : [chosen];
     }
 
     private void CheckMandatory()
@@ -221,8 +228,6 @@ internal sealed class ParameterBinder
         parameter.UseIn(set) is { Mandatory: true } use
         && !_bound.ContainsKey(parameter.Name)
         && !(_expectsInput && (use.FromPipeline || use.FromPipelineByName)));
-
-    private ParameterUse? UseNow(ParameterDefinition parameter) => _sets.Select(parameter.UseIn).FirstOrDefault(static use => use is not null);
 
     private (ParameterDefinition? Parameter, string? Common) Find(string written)
     {

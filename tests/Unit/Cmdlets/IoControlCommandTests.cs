@@ -37,7 +37,7 @@ public sealed class IoControlCommandTests : IDisposable
         Assert.Equal([(2000, "Hard disk 1", SharesLevel.Normal, 1000, -1), (2001, "Hard disk 2", SharesLevel.High, 2000, 300)], set.DiskResourceConfiguration
             .Select(static disk => (disk.Key, disk.Disk, disk.DiskSharesLevel, disk.NumDiskShares, disk.DiskLimitIOPerSecond)));
         _shell.Run("Set-IoControl a 2 -DiskReservationIOPerSecond 10");
-        set = (VMResourceConfiguration)Assert.Single(_shell.Run("Get-VM a | Set-VMResourceConfiguration -DiskSharesLevel Custom -NumDiskShares 77 -DiskLimitIOPerSecond $null"));
+        set = (VMResourceConfiguration)Assert.Single(_shell.Run("Get-VMResourceConfiguration a | Set-VMResourceConfiguration -DiskSharesLevel Custom -NumDiskShares 77 -DiskLimitIOPerSecond $null"));
         Assert.All(set.DiskResourceConfiguration, static disk => Assert.Equal((SharesLevel.Custom, 77, -1), (disk.DiskSharesLevel, disk.NumDiskShares, disk.DiskLimitIOPerSecond)));
         Assert.Equal([0, 10], _shell.Run("Get-IoControl a").Cast<DiskIoControl>().Select(static disk => disk.DiskReservationIOPerSecond));
         set = (VMResourceConfiguration)Assert.Single(_shell.Run("Set-VMResource a -Disk one*,2 -DiskLimitIOPerSecond -1 -NumDiskShares 500"));
