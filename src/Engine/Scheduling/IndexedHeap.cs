@@ -1,19 +1,19 @@
 namespace Hypervisor.Engine.Scheduling;
 
-/// <summary>Where an item keeps its position in a heap, so that it can be found there without a search; -1 outside.</summary>
-internal interface IHeapPosition<in T>
-    where T : class
+/// <summary>An object as an item of one heap: it keeps its position there, so that it can be found without a search.</summary>
+/// <remarks>A structure around the object, because code for a structure is compiled for it alone and calls nothing here through a table.</remarks>
+internal interface IHeapItem
 {
-    static abstract ref int Of(T item);
+    /// <summary>-1 outside the heap.</summary>
+    ref int Position { get; }
 }
 
 /// <summary>
 /// A binary heap, smallest key first. Keys are compared by their difference, so they may wrap as long as those in one heap lie within
 /// 2^63 of each other. Allocates only when it grows.
 /// </summary>
-internal sealed class IndexedHeap<T, TPosition>
-    where T : class
-    where TPosition : struct, IHeapPosition<T>
+internal sealed class IndexedHeap<T>
+    where T : struct, IHeapItem
 {
     private const int InitialCapacity = 4;
 
@@ -32,8 +32,6 @@ internal sealed class IndexedHeap<T, TPosition>
 
     public long TopKey => _items[0].Key;
 
-    public static bool Contains(T item) => TPosition.Of(item) >= 0;
-
     public void Insert(T item, long key)
     {
         if (Count == _items.Length)
@@ -46,8 +44,8 @@ internal sealed class IndexedHeap<T, TPosition>
 
     public void Remove(T item)
     {
-        int hole = TPosition.Of(item);
-        TPosition.Of(item) = -1;
+        int hole = item.Position;
+        item.Position = -1;
         Item last = _items[--Count];
         _items[Count] = default;
         if (hole != Count)
@@ -57,7 +55,7 @@ internal sealed class IndexedHeap<T, TPosition>
     }
 
     /// <summary>Gives an item in the heap another key.</summary>
-    public void Update(T item, long key) => Place(TPosition.Of(item), new Item { Key = key, Value = item });
+    public void Update(T item, long key) => Place(item.Position, new Item { Key = key, Value = item });
 
     private void Place(int hole, Item item)
     {
@@ -83,12 +81,12 @@ internal sealed class IndexedHeap<T, TPosition>
             }
 
             items[hole] = items[parent];
-            TPosition.Of(items[hole].Value) = hole;
+            items[hole].Value.Position = hole;
             hole = parent;
         }
 
         items[hole] = item;
-        TPosition.Of(item.Value) = hole;
+        item.Value.Position = hole;
     }
 
     private void SiftDown(int hole, Item item)
@@ -114,11 +112,11 @@ internal sealed class IndexedHeap<T, TPosition>
             }
 
             items[hole] = items[child];
-            TPosition.Of(items[hole].Value) = hole;
+            items[hole].Value.Position = hole;
             hole = child;
         }
 
         items[hole] = item;
-        TPosition.Of(item.Value) = hole;
+        item.Value.Position = hole;
     }
 }

@@ -37,6 +37,8 @@ internal sealed class ProcessorSet : IEquatable<ProcessorSet>
         }
     }
 
+    public bool IsEmpty => _words.AsSpan().IndexOfAnyExcept(0UL) < 0;
+
     public bool Contains(int processor) => (_words[processor / BitsPerWord] >> (processor % BitsPerWord) & 1) != 0;
 
     public void Add(int processor) => _words[processor / BitsPerWord] |= 1UL << (processor % BitsPerWord);

@@ -4,10 +4,10 @@ namespace Hypervisor.Engine.Scheduling;
 internal sealed class ReadyQueue
 {
     /// <summary>All of it, by virtual time.</summary>
-    public IndexedHeap<QueueEntry, QueueEntry.SharesPosition> ByShares { get; } = new();
+    public IndexedHeap<QueueEntry.InShares> ByShares { get; } = new();
 
     /// <summary>What has a reservation, by when it is due.</summary>
-    public IndexedHeap<QueueEntry, QueueEntry.ReservationPosition> ByReservation { get; } = new();
+    public IndexedHeap<QueueEntry.InReservations> ByReservation { get; } = new();
 
     /// <summary>Virtual time that has been reached: the greatest at which anything was dispatched that this queue could compete with.</summary>
     public long Front { get; set; }
@@ -25,13 +25,25 @@ internal sealed class QueueEntry(SchedulingNode node, int affinityClass)
 
     public bool IsQueued => SharesIndex >= 0;
 
-    internal readonly struct SharesPosition : IHeapPosition<QueueEntry>
+    internal readonly struct InShares(QueueEntry entry) : IHeapItem
     {
-        public static ref int Of(QueueEntry item) => ref item.SharesIndex;
+        private readonly QueueEntry _entry = entry;
+
+        public ref int Position => ref _entry.SharesIndex;
+
+        public static implicit operator InShares(QueueEntry entry) => new(entry);
+
+        public static implicit operator QueueEntry(InShares item) => item._entry;
     }
 
-    internal readonly struct ReservationPosition : IHeapPosition<QueueEntry>
+    internal readonly struct InReservations(QueueEntry entry) : IHeapItem
     {
-        public static ref int Of(QueueEntry item) => ref item.ReservationIndex;
+        private readonly QueueEntry _entry = entry;
+
+        public ref int Position => ref _entry.ReservationIndex;
+
+        public static implicit operator InReservations(QueueEntry entry) => new(entry);
+
+        public static implicit operator QueueEntry(InReservations item) => item._entry;
     }
 }

@@ -211,7 +211,7 @@ internal sealed class SchedulingMachine : SchedulingNode
     internal int AffinityClass { get; set; }
 
     /// <summary>Worlds that wait, the one that is behind first.</summary>
-    internal IndexedHeap<World, WorldPosition> Ready { get; } = new();
+    internal IndexedHeap<InReady> Ready { get; } = new();
 
     internal World[] CoStopped { get; }
 
@@ -225,8 +225,14 @@ internal sealed class SchedulingMachine : SchedulingNode
 
     internal override bool HasReady(int affinityClass) => affinityClass == AffinityClass && Ready.Count > 0;
 
-    internal readonly struct WorldPosition : IHeapPosition<World>
+    internal readonly struct InReady(World world) : IHeapItem
     {
-        public static ref int Of(World item) => ref item.HeapPosition;
+        private readonly World _world = world;
+
+        public ref int Position => ref _world.HeapPosition;
+
+        public static implicit operator InReady(World world) => new(world);
+
+        public static implicit operator World(InReady item) => item._world;
     }
 }

@@ -70,19 +70,40 @@ internal sealed partial class SchedulingPolicy
     // Compares two machines where their pools meet.
     private static bool IsMoreDue(SchedulingMachine waiting, SchedulingMachine running, long now)
     {
-        for (SchedulingNode? a = waiting; a is not null; a = a.Parent)
+        SchedulingNode a = waiting, b = running;
+        if (a.Parent != b.Parent)
         {
-            for (SchedulingNode? b = running; b is not null; b = b.Parent)
+            // Where they meet, both are as deep: the deeper one goes up first.
+            int difference = DepthOf(a) - DepthOf(b);
+            for (; difference > 0; difference--)
             {
-                if (a.Parent == b.Parent)
-                {
-                    bool aReserved = a.ActiveReservation > 0 && a.ReservationTag <= now, bReserved = b.ActiveReservation > 0 && b.ReservationTag <= now;
-                    return aReserved != bReserved ? aReserved : a.VirtualTime - b.VirtualTime < 0;
-                }
+                a = a.Parent!;
+            }
+
+            for (; difference < 0; difference++)
+            {
+                b = b.Parent!;
+            }
+
+            while (a.Parent != b.Parent)
+            {
+                (a, b) = (a.Parent!, b.Parent!);
             }
         }
 
-        return false;
+        bool aReserved = a.ActiveReservation > 0 && a.ReservationTag <= now, bReserved = b.ActiveReservation > 0 && b.ReservationTag <= now;
+        return aReserved != bReserved ? aReserved : a.VirtualTime - b.VirtualTime < 0;
+    }
+
+    private static int DepthOf(SchedulingNode node)
+    {
+        int depth = 0;
+        for (SchedulingNode? above = node.Parent; above is not null; above = above.Parent)
+        {
+            depth++;
+        }
+
+        return depth;
     }
 
     // A world with a waiting sibling runs only until it is as far ahead of it as may be.

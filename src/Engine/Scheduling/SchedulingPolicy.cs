@@ -23,7 +23,7 @@ internal sealed partial class SchedulingPolicy
     private readonly SchedulingOptions _options;
     private readonly ProcessorSlot[] _slots;
     private readonly ProcessorSet _enabled, _idle;
-    private readonly IndexedHeap<SchedulingNode, ThrottlePosition> _throttled = new();
+    private readonly IndexedHeap<InThrottled> _throttled = new();
 
     public SchedulingPolicy(HostTopology topology, SchedulingOptions? options = null)
     {
@@ -187,7 +187,7 @@ internal sealed partial class SchedulingPolicy
     public int FindWork(long now)
     {
         Advance(now);
-        if (!Root.IsThrottled)
+        if (!Root.IsThrottled && !_idle.IsEmpty)
         {
             for (int c = 0; c < Root.Queues.Length; c++)
             {
@@ -233,9 +233,15 @@ internal sealed partial class SchedulingPolicy
         return false;
     }
 
-    private readonly struct ThrottlePosition : IHeapPosition<SchedulingNode>
+    private readonly struct InThrottled(SchedulingNode node) : IHeapItem
     {
-        public static ref int Of(SchedulingNode item) => ref item.ThrottlePosition;
+        private readonly SchedulingNode _node = node;
+
+        public ref int Position => ref _node.ThrottlePosition;
+
+        public static implicit operator InThrottled(SchedulingNode node) => new(node);
+
+        public static implicit operator SchedulingNode(InThrottled item) => item._node;
     }
 
     private void Start(World world, int slot, long now)
