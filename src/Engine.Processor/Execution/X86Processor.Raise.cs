@@ -107,6 +107,14 @@ public sealed unsafe partial class X86Processor
             catch (GuestException)
             {
                 LeaveSupervisor();
+
+                // A benign exception that brings about another goes on for ever: #AC on a handler's stack that is not aligned, for one, as
+                // on hardware (CVE-2015-5307). Others are not kept waiting: the instruction is begun again, and faults again.
+                if (Severity(_pendingVector) == 0 && State->Attention != 0)
+                {
+                    _delivering = -1;
+                    return;
+                }
             }
         }
     }
