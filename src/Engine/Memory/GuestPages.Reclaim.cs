@@ -308,8 +308,7 @@ public sealed unsafe partial class GuestPages
         return _swapCount == SwapBatch ? WriteSwapBatch() : 0;
     }
 
-    // Where processors cannot be led to a frame, only pages of zeroes go, to nowhere: that is what a page that is not there reads as. Equal
-    // pages are then the host kernel's to merge (KSM).
+    // Where processors cannot be led to a frame, only pages of zeroes go, to nowhere: that is what a page that is not there reads as.
     private bool ShareCopy(int page, PageEntry entry, byte* copy, bool mayCreate)
     {
         if (!_homes.AreAsked)

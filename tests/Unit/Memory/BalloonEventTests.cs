@@ -3,7 +3,7 @@ using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Memory.Stores;
 
-namespace Hypervisor.Tests.Memory;
+namespace Hypervisor.Tests.Unit.Memory;
 
 public sealed class BalloonEventTests : IDisposable
 {

@@ -3,7 +3,7 @@ using Hypervisor.Engine.Memory.Stores;
 using Hypervisor.Engine.Native.Memory;
 using Hypervisor.Tests.Unit.Support;
 
-namespace Hypervisor.Tests.Memory;
+namespace Hypervisor.Tests.Unit.Memory;
 
 public sealed class GuestPagesTests
 {

@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Partitions;
 
-namespace Hypervisor.Tests.Memory;
+namespace Hypervisor.Tests.Unit.Memory;
 
 /// <summary>A partition without processors whose pages can be taken, and whose backend can fail.</summary>
 internal sealed unsafe class ManagedPartition : IPartition, IPagedPartition, IPageHomes

@@ -6,7 +6,7 @@ using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Memory.Stores;
 using Hypervisor.Tests.Unit.Support;
 
-namespace Hypervisor.Tests.Memory;
+namespace Hypervisor.Tests.Unit.Memory;
 
 /// <summary>Disks that are full or slow, kernels that refuse, drivers that lie.</summary>
 public sealed class MemoryBadInputTests : IDisposable

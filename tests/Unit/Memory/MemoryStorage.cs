@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using Hypervisor.Engine.Memory.Stores;
 
-namespace Hypervisor.Tests.Memory;
+namespace Hypervisor.Tests.Unit.Memory;
 
 /// <summary>A swap disk in memory, which can be full and can fail.</summary>
 internal sealed unsafe class MemoryStorage : SwapStorage

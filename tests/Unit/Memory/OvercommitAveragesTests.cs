@@ -1,6 +1,6 @@
 using Hypervisor.Engine.Memory;
 
-namespace Hypervisor.Tests.Memory;
+namespace Hypervisor.Tests.Unit.Memory;
 
 public sealed class OvercommitAveragesTests
 {

@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Stores;
 
-namespace Hypervisor.Tests.Memory;
+namespace Hypervisor.Tests.Unit.Memory;
 
 /// <summary>
 /// Guest memory with pages that can be taken away, and processors made of plain threads: each access is made under a lock for reading,
