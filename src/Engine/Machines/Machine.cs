@@ -312,7 +312,6 @@ internal sealed class Machine : IMachine, IMachineControl
         }
 
         _hardware.FlushOutput();
-        Raise(new MachineEvent(MachineEventSeverity.Info, $"The machine was reset by {reset}."));
         _hardware.ResetAll();
         lock (_lock)
         {
@@ -342,6 +341,8 @@ internal sealed class Machine : IMachine, IMachineControl
             }
         }
 
+        // Told when it is done: whoever asks again from here on gets another.
+        Raise(new MachineEvent(MachineEventSeverity.Info, $"The machine was reset by {reset}."));
         return null;
     }
 

@@ -12,7 +12,7 @@ internal sealed unsafe class ManagedPartition : IPartition, IPagedPartition, IPa
 
     public BackendKind Backend => BackendKind.Software;
 
-    public PartitionCapabilities Capabilities { get; } = new();
+    public PartitionCapabilities Capabilities { get; }
 
     public IReadOnlyList<IVirtualProcessor> Processors => [];
 
