@@ -52,6 +52,8 @@ internal sealed class StopMachine : IPartitionBus, IMachineClock, IDisposable
     {
         var thread = new Thread(RunProcessor) { IsBackground = true, Name = "processor" };
         thread.Start();
+
+        // The code is to be translated and the runtime's second compilation to be over; neither tells when.
         Thread.Sleep(WarmUp);
         var stops = new TimeSpan[samples];
         var interrupts = new TimeSpan[samples];

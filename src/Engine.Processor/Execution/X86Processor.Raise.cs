@@ -63,6 +63,9 @@ public sealed unsafe partial class X86Processor
     /// <summary>RIP of the running instruction.</summary>
     internal ulong InstructionPointer(DecodedInstruction* i) => State->BlockRip + i->Offset;
 
+    // Exceptions that come on the way to a handler, one after another, before the guest counts as one that never gets there.
+    private const int MostInterrupted = 8;
+
     // Delivers what was thrown. An exception on the way is combined with the first (Intel SDM vol. 3A, table 6-5).
     private void DeliverPendingException()
     {
@@ -78,6 +81,7 @@ public sealed unsafe partial class X86Processor
             _debugPending &= Dr6TaskSwitch;
         }
 
+        int interrupted = 0;
         while (true)
         {
             int first = _delivering;
@@ -108,9 +112,9 @@ public sealed unsafe partial class X86Processor
             {
                 LeaveSupervisor();
 
-                // A benign exception that brings about another goes on for ever: #AC on a handler's stack that is not aligned, for one, as
-                // on hardware (CVE-2015-5307). Others are not kept waiting: the instruction is begun again, and faults again.
-                if (Severity(_pendingVector) == 0 && State->Attention != 0)
+                // Benign exceptions are taken one after another, and can go on for ever: #AC on a handler's stack that is not aligned, for
+                // one, as on hardware (CVE-2015-5307). Others are not kept waiting then: the instruction is begun again, and faults again.
+                if (++interrupted > MostInterrupted && State->Attention != 0)
                 {
                     _delivering = -1;
                     return;

@@ -352,6 +352,8 @@ public sealed unsafe partial class GuestPages
     {
         long start = Environment.TickCount64;
         Blocked?.Invoke(SwapFailure);
+
+        // Room may come from another machine, the disk or an administrator, and most of that tells nobody.
         Thread.Sleep(RetryMilliseconds);
         Interlocked.Add(ref _blockedMilliseconds, Environment.TickCount64 - start);
     }

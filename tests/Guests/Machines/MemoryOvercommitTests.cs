@@ -113,18 +113,8 @@ public sealed class MemoryOvercommitTests : IDisposable
             code.mov(ecx, 1024);
             code.mov(edi, esi);
             code.Label(ref word);
-            code.imul(eax, eax, 1664525);
-            code.add(eax, 1013904223);
-            if (write)
-            {
-                code.mov(__[edi], eax);
-            }
-            else
-            {
-                code.cmp(__[edi], eax);
-                code.jne(wrong);
-            }
-
+            code.Noise();
+            code.StoreOrCompare(__dword_ptr[edi], write, wrong);
             code.add(edi, 4);
             code.dec(ecx);
             code.jne(word);
@@ -133,18 +123,7 @@ public sealed class MemoryOvercommitTests : IDisposable
             code.cmp(esi, End);
             code.jb(next);
 
-            void Access(int offset)
-            {
-                if (write)
-                {
-                    code.mov(__[esi + offset], eax);
-                }
-                else
-                {
-                    code.cmp(__[esi + offset], eax);
-                    code.jne(wrong);
-                }
-            }
+            void Access(int offset) => code.StoreOrCompare(__dword_ptr[esi + offset], write, wrong);
         }
     }
 

@@ -115,18 +115,8 @@ public sealed class MemoryWithoutRoomTests : IDisposable
             code.mov(esi, First);
             code.mov(eax, 0x1E3779B1);
             code.Label(ref next);
-            code.imul(eax, eax, 1664525);
-            code.add(eax, 1013904223);
-            if (write)
-            {
-                code.mov(__[esi], eax);
-            }
-            else
-            {
-                code.cmp(__[esi], eax);
-                code.jne(wrong);
-            }
-
+            code.Noise();
+            code.StoreOrCompare(__dword_ptr[esi], write, wrong);
             code.add(esi, 4);
             code.cmp(esi, End);
             code.jb(next);

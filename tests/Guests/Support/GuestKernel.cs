@@ -60,6 +60,27 @@ internal static class GuestKernel
         }
     }
 
+    /// <summary>Stores EAX at a place, or compares what is there with it.</summary>
+    public static void StoreOrCompare(this Assembler assembler, AssemblerMemoryOperand place, bool write, Label wrong)
+    {
+        if (write)
+        {
+            assembler.mov(place, eax);
+        }
+        else
+        {
+            assembler.cmp(place, eax);
+            assembler.jne(wrong);
+        }
+    }
+
+    /// <summary>Makes the next of a sequence of numbers of EAX that nobody compresses.</summary>
+    public static void Noise(this Assembler assembler)
+    {
+        assembler.imul(eax, eax, 1664525);
+        assembler.add(eax, 1013904223);
+    }
+
     /// <summary>Ends the machine with a code.</summary>
     public static void Exit(this Assembler assembler, int code)
     {

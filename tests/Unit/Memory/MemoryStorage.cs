@@ -38,6 +38,7 @@ internal sealed unsafe class MemoryStorage : SwapStorage
     {
         if (WriteTime > TimeSpan.Zero)
         {
+            // What a slow disk does.
             Thread.Sleep(WriteTime);
         }
 

@@ -132,6 +132,7 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
                 catch (Exception error) when (_pages.Failed is { } failed)
                 {
                     // The machine ends. Who waits for the page looks again, and sees that it is to stop: asleep it could not be stopped.
+                    // If it is not told to yet it comes here again at once; the pause keeps that from taking a whole processor.
                     failed(error);
                     Thread.Sleep(FailureMilliseconds);
                     _faults.Wake(fault.Address, PageBytes);

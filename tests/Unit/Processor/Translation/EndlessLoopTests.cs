@@ -258,6 +258,7 @@ public sealed class EndlessLoopTests
         ulong start = machine.Cpu.RetiredInstructions;
         var signaller = new Thread(() =>
         {
+            // So that the loop is translated and linked, usually; whenever the signal comes the outcome is the same.
             Thread.Sleep(3);
             signal();
         });

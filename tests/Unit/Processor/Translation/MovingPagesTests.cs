@@ -144,35 +144,13 @@ public sealed unsafe class MovingPagesTests(ITestOutputHelper output)
     private static void WriteCounter(Assembler a, string kind, ulong counter, int processor, int rounds)
     {
         var again = a.CreateLabel();
-        var retry = a.CreateLabel();
         ulong own = M.Data + 0x1_0000 + ((ulong)processor << 14) + 0xF80;
         a.mov(rdi, counter);
         a.mov(r8d, rounds);
         a.Label(ref again);
         switch (kind)
         {
-            case "add":
-                a.@lock.add(__qword_ptr[rdi], 1);
-                break;
-            case "xadd":
-                a.mov(r10d, 1);
-                a.@lock.xadd(__qword_ptr[rdi], r10);
-                break;
-            case "cmpxchg":
-                a.mov(rax, __qword_ptr[rdi]);
-                a.Label(ref retry);
-                a.lea(r11, __[rax + 1]);
-                a.@lock.cmpxchg(__qword_ptr[rdi], r11);
-                a.jnz(retry);
-                break;
-            case "cmpxchg16b":
-                a.mov(rax, __qword_ptr[rdi]);
-                a.mov(rdx, __qword_ptr[rdi + 8]);
-                a.Label(ref retry);
-                a.lea(rbx, __[rax + 1]);
-                a.lea(rcx, __[rdx + 2]);
-                a.@lock.cmpxchg16b(__xmmword_ptr[rdi]);
-                a.jnz(retry);
+            case var other when LockedIncrement.TryWrite(a, other):
                 break;
             case "bytes":
                 // A plain counter each, in a page of all.

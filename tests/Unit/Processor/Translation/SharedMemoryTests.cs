@@ -33,28 +33,9 @@ public sealed unsafe class SharedMemoryTests
             a.Label(ref again);
             switch (kind)
             {
-                case "add" or "split": a.@lock.add(__qword_ptr[rdi], 1); break;
+                case "split": a.@lock.add(__qword_ptr[rdi], 1); break;
                 case "inc": a.@lock.inc(__dword_ptr[rdi]); break;
-                case "xadd":
-                    a.mov(r10d, 1);
-                    a.@lock.xadd(__qword_ptr[rdi], r10);
-                    break;
-                case "cmpxchg":
-                    a.mov(rax, __qword_ptr[rdi]);
-                    a.Label(ref retry);
-                    a.lea(r11, __[rax + 1]);
-                    a.@lock.cmpxchg(__qword_ptr[rdi], r11);
-                    a.jnz(retry);
-                    break;
-                case "cmpxchg16b":
-                    a.mov(rax, __qword_ptr[rdi]);
-                    a.mov(rdx, __qword_ptr[rdi + 8]);
-                    a.Label(ref retry);
-                    a.lea(rbx, __[rax + 1]);
-                    a.lea(rcx, __[rdx + 2]);
-                    a.@lock.cmpxchg16b(__xmmword_ptr[rdi]);
-                    a.jnz(retry);
-                    break;
+                case var other when LockedIncrement.TryWrite(a, other): break;
                 default:
                     a.nop();
 
@@ -303,6 +284,7 @@ public sealed unsafe class SharedMemoryTests
         });
         var stopper = new Thread(() =>
         {
+            // So that it is in the middle of its loop, usually; whenever this comes the outcome is the same.
             Thread.Sleep(5);
             machine.Map(M.Free, 0, 0);
             machine.Cpu.FlushPhysicalMappings();
