@@ -20,7 +20,7 @@ try
     MeasureUncontended();
     bool cgroups = CgroupRun.IsPossible;
     Console.WriteLine();
-    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Busy machines on {processors} processors, {seconds} s each. Percent of what was given out; error against the entitlement."));
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Busy machines on {processors} processors, {seconds} s each. Percent of a processor; errors are against the entitlement to the time that was had together."));
     Console.WriteLine(cgroups ? "cgroup: plain threads under cpu.shares and cpu.cfs_quota_us." : "cgroup: not to be had here.");
     Console.WriteLine();
     Console.WriteLine("| scenario | machine | entitled | ours: slots | ours: CPU time | error | cgroup: CPU time | error |");
@@ -28,27 +28,31 @@ try
     double worst = 0, worstCgroup = 0, accounted = 0;
     foreach (Scenario scenario in Scenario.All)
     {
-        double[] entitled = scenario.Entitled(processors);
+        double[] entitled = scenario.Entitled(processors, processors);
         GuestRun.Result ours = GuestRun.Measure(scenario, processors, time, kernel);
         double[]? theirs = cgroups ? CgroupRun.Measure(scenario, time) : null;
         accounted = Math.Max(accounted, ours.Accounted);
+
+        // When other programs run there is less to divide. Reservations and limits are still whole then, so it is divided again.
+        double[] owed = scenario.Entitled(processors, ours.Used.Sum()), theirsOwed = theirs is null ? [] : scenario.Entitled(processors, theirs.Sum());
         for (int i = 0; i < entitled.Length; i++)
         {
-            // Slots are wall time and compared as they are. CPU time shrinks when other programs run: its parts are compared.
-            double owed = entitled[i];
-            double used = ours.Used[i] / ours.Used.Sum() * entitled.Sum(), error = (used / owed) - 1;
+            double error = (ours.Used[i] / owed[i]) - 1;
             worst = Math.Max(worst, Math.Abs(error));
             string other = "| - | - |";
             if (theirs is not null)
             {
-                double had = theirs[i] / theirs.Sum() * entitled.Sum();
-                worstCgroup = Math.Max(worstCgroup, Math.Abs((had / owed) - 1));
-                other = string.Create(CultureInfo.InvariantCulture, $"| {had * 100:0.0} | {((had / owed) - 1) * 100:+0.0;-0.0;0.0} % |");
+                double theirError = (theirs[i] / theirsOwed[i]) - 1;
+                worstCgroup = Math.Max(worstCgroup, Math.Abs(theirError));
+                other = string.Create(CultureInfo.InvariantCulture, $"| {theirs[i] * 100:0.0} | {theirError * 100:+0.0;-0.0;0.0} % |");
             }
 
             Console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture, $"| {scenario.Name} | {i + 1} | {owed * 100:0.0} | {ours.Run[i] * 100:0.0} | {used * 100:0.0} | {error * 100:+0.0;-0.0;0.0} % {other}"));
+                CultureInfo.InvariantCulture, $"| {scenario.Name} | {i + 1} | {entitled[i] * 100:0.0} | {ours.Run[i] * 100:0.0} | {ours.Used[i] * 100:0.0} | {error * 100:+0.0;-0.0;0.0} % {other}"));
         }
+
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture, $"| {scenario.Name} | all | {entitled.Sum() * 100:0.0} | {ours.Run.Sum() * 100:0.0} | {ours.Used.Sum() * 100:0.0} | | {theirs?.Sum() * 100:0.0} | |"));
     }
 
     Console.WriteLine();

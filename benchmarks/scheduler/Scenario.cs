@@ -22,13 +22,13 @@ internal sealed record Scenario(string Name, IReadOnlyList<CpuEntitlement> Machi
         new("reservation 60 %", [new(100, 600), new(1000), new(1000), new(1000), new(1000)]),
     ];
 
-    /// <summary>Processors that each machine is entitled to.</summary>
-    public double[] Entitled(int processors)
+    /// <summary>Processors that each machine is entitled to, of as many as there are and of the time that other programs left.</summary>
+    public double[] Entitled(int processors, double left)
     {
         var policy = new SchedulingPolicy(HostTopology.Uniform(processors, 1, ProcessorMHz));
         SchedulingMachine[] machines = [.. Machines.Select((settings, index) => policy.AddMachine(policy.Root, $"m{index}", 1, settings, 0))];
         Dictionary<SchedulingMachine, double> divided = Entitlement.Divide(
-            policy.Root, machines.ToDictionary(static machine => machine, static _ => (double)ProcessorMHz), policy.CapacityMHz);
+            policy.Root, machines.ToDictionary(static machine => machine, static _ => (double)ProcessorMHz), (long)(Math.Min(left, processors) * ProcessorMHz));
         return [.. machines.Select(machine => divided[machine] / ProcessorMHz)];
     }
 

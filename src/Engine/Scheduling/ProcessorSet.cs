@@ -60,6 +60,21 @@ internal sealed class ProcessorSet : IEquatable<ProcessorSet>
         return -1;
     }
 
+    /// <summary>The first processor in the set that is not before another, or -1.</summary>
+    public int Next(int processor)
+    {
+        for (int i = processor / BitsPerWord; i < _words.Length; i++, processor = i * BitsPerWord)
+        {
+            ulong left = _words[i] >> (processor % BitsPerWord);
+            if (left != 0)
+            {
+                return processor + BitOperations.TrailingZeroCount(left);
+            }
+        }
+
+        return -1;
+    }
+
     /// <summary>What is in both.</summary>
     public ProcessorSet And(ProcessorSet other)
     {

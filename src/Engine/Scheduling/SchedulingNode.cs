@@ -8,10 +8,22 @@ internal abstract class SchedulingNode
 {
     internal int ThrottlePosition = -1;
 
+    // The greatest keys under which it stands in heaps, or more.
+    private long _sharesKey, _reservationKey;
+
+    private Waiting[] _queued = [];
+    private int _queuedCount;
     private long _throttledSince;
     private long _throttledTime;
 
     private protected SchedulingNode(string name) => Name = name;
+
+    /// <summary>A place in one of the parent's queues, and the keys under which it stands there.</summary>
+    internal struct Waiting
+    {
+        public QueueEntry Entry;
+        public long SharesKey, ReservationKey;
+    }
 
     /// <summary>For people.</summary>
     public string Name { get; internal set; }
@@ -46,8 +58,11 @@ internal abstract class SchedulingNode
     /// <summary>Limit that matters, MHz; 0 when there is none or it is not below what the node could use anyway.</summary>
     internal long EffectiveLimit { get; set; }
 
-    /// <summary>Its places in the parent's queues, by affinity class; null where it never was.</summary>
-    internal QueueEntry?[] Entries { get; private set; } = [];
+    /// <summary>Where it waits: its places in the parent's queues.</summary>
+    internal ReadOnlySpan<Waiting> Queued => _queued.AsSpan(0, _queuedCount);
+
+    /// <summary>Some world in it waits in one of the parent's queues.</summary>
+    internal bool IsQueued => _queuedCount > 0;
 
     internal void SetThrottled(bool throttled, long now)
     {
@@ -74,33 +89,66 @@ internal abstract class SchedulingNode
         return time;
     }
 
-    /// <summary>Some world in it waits in one of the parent's queues.</summary>
-    internal bool IsQueued
-    {
-        get
-        {
-            foreach (QueueEntry? entry in Entries)
-            {
-                if (entry is { IsQueued: true })
-                {
-                    return true;
-                }
-            }
+    /// <summary>One of its places in the parent's queues, taken or not; null before it waited for the first time.</summary>
+    internal abstract QueueEntry? AnyEntry { get; }
 
-            return false;
+    /// <summary>Its place in the parent's queue of a class.</summary>
+    internal abstract QueueEntry EntryFor(int affinityClass);
+
+    internal void AddQueued(QueueEntry entry)
+    {
+        if (_queuedCount == _queued.Length)
+        {
+            Array.Resize(ref _queued, Math.Max(1, _queuedCount * 2));
+        }
+
+        entry.QueuedIndex = _queuedCount;
+        _queued[_queuedCount++] = new Waiting { Entry = entry, SharesKey = VirtualTime };
+        NoteSharesKey(entry);
+    }
+
+    internal void RemoveQueued(QueueEntry entry)
+    {
+        Waiting last = _queued[--_queuedCount];
+        last.Entry.QueuedIndex = entry.QueuedIndex;
+        _queued[entry.QueuedIndex] = last;
+        entry.QueuedIndex = -1;
+    }
+
+    /// <summary>It stands in a heap under its virtual time.</summary>
+    internal void NoteSharesKey(QueueEntry entry)
+    {
+        _queued[entry.QueuedIndex].SharesKey = VirtualTime;
+        if (_queuedCount == 1 || VirtualTime - _sharesKey > 0)
+        {
+            _sharesKey = VirtualTime;
         }
     }
 
-    internal QueueEntry EntryFor(int affinityClass)
+    /// <summary>It stands in a heap under its reservation's tag.</summary>
+    internal void NoteReservationKey(QueueEntry entry)
     {
-        if (affinityClass >= Entries.Length)
+        _queued[entry.QueuedIndex].ReservationKey = ReservationTag;
+        _reservationKey = Math.Max(_reservationKey, ReservationTag);
+    }
+
+    /// <summary>After its tags have changed: where it stands further behind than they say it goes forward.</summary>
+    internal void LowerKeys(SchedulingPool parent)
+    {
+        if (VirtualTime - _sharesKey >= 0 && ReservationTag >= _reservationKey)
         {
-            QueueEntry?[] entries = Entries;
-            Array.Resize(ref entries, affinityClass + 1);
-            Entries = entries;
+            return;
         }
 
-        return Entries[affinityClass] ??= new QueueEntry(this, affinityClass);
+        (_sharesKey, _reservationKey) = (VirtualTime, ReservationTag);
+        foreach (ref Waiting waiting in _queued.AsSpan(0, _queuedCount))
+        {
+            if (VirtualTime - waiting.SharesKey < 0 || ReservationTag < waiting.ReservationKey)
+            {
+                (waiting.SharesKey, waiting.ReservationKey) = (VirtualTime, ReservationTag);
+                parent.QueueFor(waiting.Entry.AffinityClass).Update(waiting.Entry);
+            }
+        }
     }
 
     /// <summary>It has a world that could run in this class, were it not for limits.</summary>
@@ -134,6 +182,8 @@ internal sealed record CpuEntitlement(int Shares, long ReservationMHz = 0, long 
 /// <summary>A pool: divides what it gets among machines and pools in it.</summary>
 internal sealed class SchedulingPool : SchedulingNode
 {
+    private QueueEntry?[] _entries = [];
+
     internal SchedulingPool(string name)
         : base(name)
     {
@@ -149,6 +199,7 @@ internal sealed class SchedulingPool : SchedulingNode
     internal long ServedByShares { get; set; }
 
     internal ReadyQueue?[] Queues { get; private set; } = [];
+
 
     internal ReadyQueue QueueFor(int affinityClass)
     {
@@ -177,13 +228,27 @@ internal sealed class SchedulingPool : SchedulingNode
         return new ReadyQueue { Front = furthest?.Front ?? 0 };
     }
 
+    internal override QueueEntry? AnyEntry => Array.Find(_entries, static entry => entry is not null);
+
     internal override bool HasReady(int affinityClass) =>
-        affinityClass < Queues.Length && Queues[affinityClass] is { ByShares.Count: > 0 };
+        affinityClass < Queues.Length && Queues[affinityClass] is { IsEmpty: false };
+
+    internal override QueueEntry EntryFor(int affinityClass)
+    {
+        if (affinityClass >= _entries.Length)
+        {
+            Array.Resize(ref _entries, affinityClass + 1);
+        }
+
+        return _entries[affinityClass] ??= new QueueEntry(this, affinityClass);
+    }
 }
 
 /// <summary>A machine and its worlds.</summary>
 internal sealed class SchedulingMachine : SchedulingNode
 {
+    private QueueEntry? _entry;
+
     internal SchedulingMachine(string name, int worlds, long now)
         : base(name)
     {
@@ -224,6 +289,12 @@ internal sealed class SchedulingMachine : SchedulingNode
     internal long LastDemandTime { get; set; }
 
     internal override bool HasReady(int affinityClass) => affinityClass == AffinityClass && Ready.Count > 0;
+
+    internal override QueueEntry? AnyEntry => _entry;
+
+    // A machine is in one class at a time.
+    internal override QueueEntry EntryFor(int affinityClass) =>
+        _entry is { } entry && entry.AffinityClass == affinityClass ? entry : _entry = new QueueEntry(this, affinityClass);
 
     internal readonly struct InReady(World world) : IHeapItem
     {

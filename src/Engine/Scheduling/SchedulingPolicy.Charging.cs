@@ -59,7 +59,7 @@ internal sealed partial class SchedulingPolicy
 
             if (node.Parent is { } parent)
             {
-                Reposition(node, parent);
+                node.LowerKeys(parent);
             }
 
             if (node.EffectiveLimit > 0)
@@ -92,33 +92,9 @@ internal sealed partial class SchedulingPolicy
         }
     }
 
-    private static void Reposition(SchedulingNode node, SchedulingPool parent)
-    {
-        QueueEntry?[] entries = node.Entries;
-        for (int c = 0; c < entries.Length; c++)
-        {
-            if (entries[c] is { IsQueued: true } entry)
-            {
-                ReadyQueue queue = parent.Queues[c]!;
-                queue.ByShares.Update(entry, node.VirtualTime);
-                if (entry.ReservationIndex >= 0)
-                {
-                    queue.ByReservation.Update(entry, node.ReservationTag);
-                }
-            }
-        }
-    }
-
     private void Throttle(SchedulingNode node, long now)
     {
-        for (int c = 0; c < node.Entries.Length; c++)
-        {
-            if (node.Entries[c] is { IsQueued: true })
-            {
-                Dequeue(node, c);
-            }
-        }
-
+        DequeueAll(node);
         node.SetThrottled(true, now);
         _throttled.Insert(node, node.LimitTag);
     }
@@ -127,13 +103,7 @@ internal sealed partial class SchedulingPolicy
     {
         _throttled.Remove(node);
         node.SetThrottled(false, now);
-        for (int c = 0; c < _classes.Count; c++)
-        {
-            if (node.HasReady(c))
-            {
-                Enqueue(node, c, null);
-            }
-        }
+        EnqueueAll(node);
     }
 
     private void Advance(long now)
@@ -186,21 +156,16 @@ internal sealed partial class SchedulingPolicy
     private static void JoinOrLeaveReservations(SchedulingNode node, SchedulingPool parent, long now)
     {
         node.ReservationTag = Math.Max(node.ReservationTag, now);
-        foreach (QueueEntry? entry in node.Entries)
+        foreach (SchedulingNode.Waiting waiting in node.Queued)
         {
-            if (entry is not { IsQueued: true })
-            {
-                continue;
-            }
-
-            ReadyQueue queue = parent.QueueFor(entry.AffinityClass);
+            ReadyQueue queue = parent.QueueFor(waiting.Entry.AffinityClass);
             if (node.ActiveReservation > 0)
             {
-                queue.ByReservation.Insert(entry, node.ReservationTag);
+                queue.InsertReservation(waiting.Entry);
             }
             else
             {
-                queue.ByReservation.Remove(entry);
+                queue.RemoveReservation(waiting.Entry);
             }
         }
     }

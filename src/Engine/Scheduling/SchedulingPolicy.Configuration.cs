@@ -64,7 +64,7 @@ internal sealed partial class SchedulingPolicy
             // Processor time owed or had in advance stays the same; in virtual time it is now another amount.
             long front = FrontOf(node, parent);
             node.VirtualTime = front + ((node.VirtualTime - front) * sharesBefore / settings.Shares);
-            Reposition(node, parent);
+            node.LowerKeys(parent);
         }
 
         UpdateReservations(node, now);
@@ -95,14 +95,7 @@ internal sealed partial class SchedulingPolicy
             }
         }
 
-        for (int c = 0; c < node.Entries.Length; c++)
-        {
-            if (node.Entries[c] is { IsQueued: true })
-            {
-                Dequeue(node, c);
-            }
-        }
-
+        DequeueAll(node);
         source.ChildrenReservation -= node.ActiveReservation;
         Count(source, -node.ActiveWorlds, -node.RunningWorlds);
         UpdateReservations(source, now);
@@ -112,13 +105,7 @@ internal sealed partial class SchedulingPolicy
         target.ChildrenReservation += node.ActiveReservation;
         Count(target, node.ActiveWorlds, node.RunningWorlds);
         UpdateReservations(target, now);
-        for (int c = 0; c < _classes.Count; c++)
-        {
-            if (node.HasReady(c))
-            {
-                Enqueue(node, c, null);
-            }
-        }
+        EnqueueAll(node);
     }
 
     /// <summary>Says which physical processors a machine may use; null for all.</summary>
@@ -168,18 +155,8 @@ internal sealed partial class SchedulingPolicy
     private static bool IsAnyLimited(SchedulingNode node) =>
         node.EffectiveLimit > 0 || (node is SchedulingPool pool && pool.Children.Any(IsAnyLimited));
 
-    private static long FrontOf(SchedulingNode node, SchedulingPool parent)
-    {
-        foreach (QueueEntry? entry in node.Entries)
-        {
-            if (entry is not null)
-            {
-                return parent.QueueFor(entry.AffinityClass).Front;
-            }
-        }
-
-        return node.VirtualTime;
-    }
+    private static long FrontOf(SchedulingNode node, SchedulingPool parent) =>
+        node.AnyEntry is { } entry ? parent.QueueFor(entry.AffinityClass).Front : node.VirtualTime;
 
     private void Attach(SchedulingNode node, SchedulingPool parent)
     {

@@ -20,9 +20,9 @@ internal sealed partial class SchedulingPolicy
     private void SettleRunning(SchedulingMachine machine, long now)
     {
         ProcessorSet home = _classes[machine.AffinityClass].Preferred;
-        for (int i = 0; i < _slots.Length; i++)
+        for (int i = home.Next(0); i >= 0; i = home.Next(i + 1))
         {
-            if (_slots[i].Running is { } running && now > running.ChargedUntil && home.Contains(i))
+            if (_slots[i].Running is { } running && now > running.ChargedUntil)
             {
                 Settle(running, now);
             }
@@ -33,18 +33,13 @@ internal sealed partial class SchedulingPolicy
     // that woke itself; but only from a world that is less due than the woken one.
     private WakeDecision FindVictim(World woken, long now)
     {
-        AffinityClass affinity = _classes[woken.Machine.AffinityClass];
+        ProcessorSet home = _classes[woken.Machine.AffinityClass].Preferred;
         long leastRun = woken.Machine.LatencySensitivity == LatencySensitivity.High ? 0 : _options.PreemptionGranularity;
         long bestScore = -1;
         World? best = null;
-        for (int i = 0; i < _slots.Length; i++)
+        for (int i = home.Next(0); i >= 0; i = home.Next(i + 1))
         {
-            if (_slots[i].Running is not { } running || !affinity.Preferred.Contains(i))
-            {
-                continue;
-            }
-
-            if (running.StopRequested || running.Machine == woken.Machine)
+            if (_slots[i].Running is not { } running || running.StopRequested || running.Machine == woken.Machine)
             {
                 continue;
             }

@@ -304,21 +304,21 @@ internal sealed partial class SchedulingPolicy
             ReadyQueue?[] queues = pool.Queues;
             foreach (int c in classes)
             {
-                if (c >= queues.Length || queues[c] is not { ByShares.Count: > 0 } queue)
+                if (c >= queues.Length || queues[c] is not { IsEmpty: false } queue)
                 {
                     continue;
                 }
 
-                if (mayReserve && queue.ByReservation.Count > 0 && queue.ByReservation.TopKey - now <= 0)
+                if (mayReserve && queue.FirstDue(now) is { } due)
                 {
-                    if (!reserved || queue.ByReservation.TopKey - bestKey < 0)
+                    if (!reserved || due.Node.ReservationTag - bestKey < 0)
                     {
-                        (best, bestKey, reserved) = (queue.ByReservation.Top, queue.ByReservation.TopKey, true);
+                        (best, bestKey, reserved) = (due, due.Node.ReservationTag, true);
                     }
                 }
-                else if (!reserved && (best is null || queue.ByShares.TopKey - bestKey < 0))
+                else if (!reserved && queue.FirstByShares() is { } first && (best is null || first.Node.VirtualTime - bestKey < 0))
                 {
-                    (best, bestKey) = (queue.ByShares.Top, queue.ByShares.TopKey);
+                    (best, bestKey) = (first, first.Node.VirtualTime);
                 }
             }
 
@@ -397,12 +397,7 @@ internal sealed partial class SchedulingPolicy
                 }
             }
 
-            queue.ByShares.Insert(entry, node.VirtualTime);
-            if (node.ActiveReservation > 0)
-            {
-                queue.ByReservation.Insert(entry, node.ReservationTag);
-            }
-
+            queue.Insert(entry);
             node = parent;
         }
     }
@@ -418,18 +413,39 @@ internal sealed partial class SchedulingPolicy
             }
 
             ReadyQueue queue = parent.QueueFor(affinityClass);
-            queue.ByShares.Remove(entry);
-            if (entry.ReservationIndex >= 0)
-            {
-                queue.ByReservation.Remove(entry);
-            }
-
-            if (queue.ByShares.Count > 0)
+            queue.Remove(entry);
+            if (!queue.IsEmpty)
             {
                 return;
             }
 
             node = parent;
+        }
+    }
+
+    private void EnqueueAll(SchedulingNode node)
+    {
+        if (node is SchedulingMachine { Ready.Count: > 0 } machine)
+        {
+            Enqueue(machine, machine.AffinityClass, null);
+        }
+        else if (node is SchedulingPool pool)
+        {
+            for (int c = 0; c < pool.Queues.Length; c++)
+            {
+                if (pool.HasReady(c))
+                {
+                    Enqueue(pool, c, null);
+                }
+            }
+        }
+    }
+
+    private static void DequeueAll(SchedulingNode node)
+    {
+        while (node.IsQueued)
+        {
+            Dequeue(node, node.Queued[^1].Entry.AffinityClass);
         }
     }
 
