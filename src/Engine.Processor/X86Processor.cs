@@ -41,7 +41,7 @@ public sealed unsafe partial class X86Processor : IDisposable
 
         State = _native.State;
         _tlb = _native.TranslationBuffers;
-        _targets = [.. Enumerable.Range(0, TranslationBuffer.Sets).Select(set => new TargetTable(_native.TargetTables + (set * TargetTable.TableBytes)))];
+        _targets = [.. Enumerable.Range(0, TargetTable.Tables).Select(table => new TargetTable(_native.TargetTables + (table * TargetTable.TableBytes)))];
         nuint tableBytes = (nuint)((JumpEntries * sizeof(JumpEntry)) + (FetchEntries * sizeof(FetchEntry)) + sizeof(DecodedInstruction));
         _tables = AnonymousMemory.Allocate((tableBytes + 4095) & ~(nuint)4095);
         _jumps = (JumpEntry*)_tables.Address;

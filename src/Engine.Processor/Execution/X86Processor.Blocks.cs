@@ -74,7 +74,7 @@ public sealed unsafe partial class X86Processor
         }
 
         _userGeneration++;
-        _targets[(int)TranslationSet.User].Clear();
+        ClearTargets(TranslationSet.User);
         if (!keepGlobal || _supervisorFetchedLocal)
         {
             ForgetSupervisorTargets();
@@ -120,6 +120,11 @@ public sealed unsafe partial class X86Processor
                 // And what begins in the page before and ends in this one.
                 targets.RemovePage(linear);
                 targets.RemovePage(linear - TranslationBuffer.PageBytes);
+                if (linear == 0)
+                {
+                    // Where 32-bit code runs over the end of its address space.
+                    targets.RemovePage((uint)(linear - TranslationBuffer.PageBytes));
+                }
             }
         }
 
@@ -130,8 +135,14 @@ public sealed unsafe partial class X86Processor
     {
         _supervisorGeneration++;
         _supervisorFetchedLocal = false;
-        _targets[(int)TranslationSet.Supervisor].Clear();
-        _targets[(int)TranslationSet.SupervisorUser].Clear();
+        ClearTargets(TranslationSet.Supervisor);
+        ClearTargets(TranslationSet.SupervisorUser);
+    }
+
+    private void ClearTargets(TranslationSet set)
+    {
+        _targets[TargetTable.Number((int)set, is64Bit: true)].Clear();
+        _targets[TargetTable.Number((int)set, is64Bit: false)].Clear();
     }
 
     private static int FetchedPage(ulong linear) => (int)((linear >> 12) & (FetchedPageBits - 1));
@@ -191,6 +202,8 @@ public sealed unsafe partial class X86Processor
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ulong LinearRip(ulong rip) => _is64Bit ? rip : (uint)(rip + State->Segments[(int)SegmentName.Cs].Base);
+
+    private ulong WrapLinear(ulong linear) => _is64Bit ? linear : (uint)linear;
 
     /// <summary>
     /// Goes on at RIP, with no attention to anything: only directly after it was given. Null when fetching there raises an exception,
@@ -354,7 +367,7 @@ public sealed unsafe partial class X86Processor
         Block* block = _blocks.Find(key);
         if (block != null && block->CrossesPage)
         {
-            if (!TryTranslateFetch((linear & ~PageMask) + 4096, out ulong second))
+            if (!TryTranslateFetch(WrapLinear((linear & ~PageMask) + 4096), out ulong second))
             {
                 return null;
             }
@@ -423,7 +436,7 @@ public sealed unsafe partial class X86Processor
         block->Key = key;
         block->Page = block->SecondPage = physical >> 12;
         block->Count = 0;
-        block->ClearTranslations(_translator != null && _is64Bit && !OneInstruction ? _translationThreshold : 0);
+        block->ClearTranslations(_translator != null && CodeBits >= 32 && !OneInstruction ? _translationThreshold : 0);
         MarkCode(block->Page);
         Decoder decoder = SelectDecoder();
         byte* page = PhysicalPage(physical, forWriting: false, out _);
@@ -508,7 +521,7 @@ public sealed unsafe partial class X86Processor
 
         if (firstCount < MaximumInstructionBytes)
         {
-            if (!TryTranslateFetch(linear + (ulong)firstCount, out ulong second))
+            if (!TryTranslateFetch(WrapLinear(linear + (ulong)firstCount), out ulong second))
             {
                 return false;
             }

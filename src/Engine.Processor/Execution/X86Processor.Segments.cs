@@ -286,7 +286,7 @@ public sealed unsafe partial class X86Processor
         }
 
         ulong mask = StackMask;
-        sp = (sp & ~mask) | ((sp - (ulong)size) & mask);
+        sp = mask == 0xFFFF ? (sp & ~mask) | ((sp - (ulong)size) & mask) : (sp - (ulong)size) & mask;
         return SegmentedAddress(SegmentName.Ss, sp & mask, (uint)size, kind);
     }
 

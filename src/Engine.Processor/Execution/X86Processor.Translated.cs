@@ -18,14 +18,14 @@ public sealed unsafe partial class X86Processor
     private static DecodedInstruction* Warm(X86Processor cpu, DecodedInstruction* i)
     {
         Block* block = (Block*)i - 1;
-        if (block->Warmth > 1)
+        if (block->Warmth == 0 || !cpu.MayTranslate)
         {
-            block->Warmth--;
             return i + 1;
         }
 
-        if (block->Warmth == 0)
+        if (block->Warmth > 1)
         {
+            block->Warmth--;
             return i + 1;
         }
 
@@ -54,9 +54,9 @@ public sealed unsafe partial class X86Processor
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool RunWarm(Block* block, DecodedInstruction* first)
     {
-        if (MustInterpret || State->Cpl is 1 or 2)
+        if (MustInterpret || State->Cpl is 1 or 2 || !MayTranslate)
         {
-            // Translated code takes CPL 0 for granted where it is not 3.
+            // Translated code takes CPL 0 for granted where it is not 3, and flat segments.
             Execute(first + 1);
             return true;
         }
@@ -79,11 +79,13 @@ public sealed unsafe partial class X86Processor
             }
         }
 
-        _targets[set].Enter(State->BlockRip, translation->Entry);
+        CurrentTargets.Enter(State->BlockRip, translation->Entry);
         State->PageRip = State->BlockRip & ~PageMask;
         State->SystemFlags &= ~Rflags.Resume;
         return RunTranslated(translation->Direct);
     }
+
+    private TargetTable CurrentTargets => _targets[TargetTable.Number(CurrentSet, _is64Bit)];
 
     private int CurrentSet => (int)((State->Tlb - _tlb) / TranslationBuffer.SetLength);
 
@@ -105,7 +107,7 @@ public sealed unsafe partial class X86Processor
         }
 
         long start = Stopwatch.GetTimestamp();
-        TranslatedBlock* translation = _translator.Translate(block, set, (State->Cr4 & Cr4Smap) != 0, bytes, count, records, out int used);
+        TranslatedBlock* translation = _translator.Translate(block, set, _is64Bit, (State->Cr4 & Cr4Smap) != 0, bytes, count, records, out int used);
         _translationTicks += Stopwatch.GetTimestamp() - start;
         if (translation == null)
         {
@@ -168,6 +170,11 @@ public sealed unsafe partial class X86Processor
             }
 
             DeriveVectorUse(vectors);
+            if (!_is64Bit)
+            {
+                DeriveBasedSegments();
+            }
+
             byte* enter = vectors ? stubs.EnterWithVectors : stubs.Enter;
             _tier = ProcessorTier.Translated;
             // SAFETY: code emitted by the translator; it touches guest memory through the translation buffer, and the state.
@@ -187,7 +194,7 @@ public sealed unsafe partial class X86Processor
             }
             else if (state->ExitKind == (int)TranslatedExit.Retired)
             {
-                _targets[CurrentSet].Remove(state->Rip);
+                CurrentTargets.Remove(state->Rip);
                 return true;
             }
             else
@@ -216,12 +223,12 @@ public sealed unsafe partial class X86Processor
     private byte* FindTarget()
     {
         CpuState* state = State;
-        if (state->Attention != 0 || !_is64Bit || MustInterpret || state->Cpl is 1 or 2)
+        if (state->Attention != 0 || MustInterpret || state->Cpl is 1 or 2 || !MayTranslate)
         {
             return null;
         }
 
-        byte* target = _targets[CurrentSet].Find(state->Rip);
+        byte* target = CurrentTargets.Find(state->Rip);
         if (target != null)
         {
             // A link that waits for RIP to be found waits no longer.
@@ -299,7 +306,7 @@ public sealed unsafe partial class X86Processor
                 return null;
             }
 
-            if (next != i + 1 || block->Key == Block.Dropped || CurrentSet != translation->Set)
+            if (next != i + 1 || block->Key == Block.Dropped || CurrentSet != translation->Set || !MayTranslate)
             {
                 Execute(next);
                 return null;
@@ -334,24 +341,33 @@ public sealed unsafe partial class X86Processor
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool TryTouch(TranslatedSite* site, DecodedInstruction* i)
     {
+        var kind = site->Access is TranslatedAccess.Write or TranslatedAccess.Push ? AccessKind.Write : AccessKind.Read;
         ulong linear = site->Access switch
         {
-            TranslatedAccess.Push => State->Gpr[4] - 8,
+            TranslatedAccess.Push => State->Gpr[4] - site->Size,
             TranslatedAccess.Pop => State->Gpr[4],
-            _ => Address(i, site->Size, AccessKind.Read),
+            _ => Address(i, site->Size, kind),
         };
         if (site->IsAligned && (linear & (site->Size - 1u)) != 0)
         {
             return true;
         }
 
-        if (site->IsBranch && site->Access == TranslatedAccess.Push && !IsCanonical(CallTarget(i)))
+        if (!_is64Bit)
+        {
+            linear = (uint)linear;
+            if (linear + site->Size - 1 > uint.MaxValue)
+            {
+                // Beyond the segment's end.
+                return true;
+            }
+        }
+        else if (site->IsBranch && site->Access == TranslatedAccess.Push && !IsCanonical(CallTarget(i)))
         {
             // The branch is looked at first: the stack is not touched.
             return true;
         }
 
-        var kind = site->Access is TranslatedAccess.Write or TranslatedAccess.Push ? AccessKind.Write : AccessKind.Read;
         ulong last = linear + site->Size - 1;
         return (IsTranslated(linear, kind) || TryTranslate(linear, kind, out _))
             && (((linear ^ last) & ~PageMask) == 0 || IsTranslated(last, kind) || TryTranslate(last & ~PageMask, kind, out _));

@@ -26,7 +26,7 @@ internal sealed unsafe class ProcessorMemory : IDisposable
     /// <summary>The translation buffers, <see cref="TranslationBuffer.Sets"/> sets.</summary>
     public ulong* TranslationBuffers => (ulong*)(_memory.Address + StackBytes + StateBytes);
 
-    /// <summary>The tables of branch targets, one for each translation set.</summary>
+    /// <summary>The tables of branch targets, <see cref="TargetTable.Tables"/> of them.</summary>
     public byte* TargetTables => (byte*)(_memory.Address + StackBytes + StateBytes + BufferBytes);
 
     /// <inheritdoc/>

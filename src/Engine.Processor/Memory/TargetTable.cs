@@ -2,13 +2,16 @@ namespace Hypervisor.Engine.Processor;
 
 /// <summary>
 /// Where translated code goes on at an address that was not known when it was translated: for each translation set a table of pairs of
-/// the negated linear address and the host's code address. The index is the sum of the target's two lowest
+/// the negated linear address and the host's code address, and another one for 32-bit code. The index is the sum of the target's two lowest
 /// 16-bit parts: the starts of functions are alike in their low bits.
 /// </summary>
 internal sealed unsafe class TargetTable(byte* table)
 {
     /// <summary>Bytes of a processor's tables; pages that were not touched cost nothing.</summary>
-    public const int Bytes = TranslationBuffer.Sets * TableBytes;
+    public const int Bytes = Tables * TableBytes;
+
+    /// <summary>How many tables there are: those of 64-bit code, then those of 32-bit code.</summary>
+    public const int Tables = 2 * TranslationBuffer.Sets;
 
     /// <summary>Bytes of one table.</summary>
     public const int TableBytes = Entries * 16;
@@ -40,6 +43,9 @@ internal sealed unsafe class TargetTable(byte* table)
 
         _count = Math.Min(_count + 1, LoggedEntries + 1);
     }
+
+    /// <summary>The number of a set's table.</summary>
+    public static int Number(int set, bool is64Bit) => is64Bit ? set : set + TranslationBuffer.Sets;
 
     /// <summary>The code at an address, or null.</summary>
     public byte* Find(ulong linear)

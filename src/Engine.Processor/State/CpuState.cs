@@ -122,6 +122,12 @@ internal unsafe struct CpuState
     /// <summary>1 while an interrupt may wait only for IF: whatever sets that must ask for attention then, and STI is for the interpreter.</summary>
     public byte InterruptHeld;
 
+    /// <summary>
+    /// For 32-bit code: not 0 where the segment in FS, or GS, is not one of 4 GB that may be read and written. Translated code is entered with
+    /// what is true then, and does not change it.
+    /// </summary>
+    public byte FsUnusable, GsUnusable;
+
     /// <summary>Masks: a bit's number within 4 and 8 bytes, and the arithmetic flags.</summary>
     public ulong BitIndex32, BitIndex64, FlagsMask;
 

@@ -2,11 +2,14 @@ using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor.Translation;
 
-// Near branches of 64-bit code, and how code goes from block to block. Within a page a jump is patched once its target is
+// Near branches of the mode's width, and how code goes from block to block. Within a page a jump is patched once its target is
 // translated: wherever the page is mapped, both ends are. Everywhere else the target's linear address is looked up.
 internal sealed unsafe partial class BlockTranslator
 {
     private const int LongestInstruction = 15;
+
+    // A jump of 32-bit code that goes further ahead may have come round the end of the address space.
+    private const int FarBytes = 1 << 15;
 
     private bool TryEmitBranch(in Instruction instruction)
     {
@@ -15,28 +18,35 @@ internal sealed unsafe partial class BlockTranslator
             return false;
         }
 
+        if (_wide ? instruction.Op0Kind == OpKind.NearBranch32 : instruction.Op0Kind == OpKind.NearBranch64)
+        {
+            return false;
+        }
+
         _site->IsBranch = true;
         switch (instruction.Code)
         {
-            case Code.Jmp_rel8_64 or Code.Jmp_rel32_64:
+            case Code.Jmp_rel8_64 or Code.Jmp_rel32_64 or Code.Jmp_rel8_32 or Code.Jmp_rel32_32:
                 EmitPollIfBackward(instruction);
-                EmitGoTo((long)instruction.NearBranchTarget);
+                EmitGoTo(TargetOf(instruction));
                 return true;
-            case Code.Call_rel32_64:
+            case Code.Call_rel32_64 or Code.Call_rel32_32:
                 EmitPollIfBackward(instruction);
                 EmitPushCheck();
                 EmitReturnAddress(instruction);
-                EmitGoTo((long)instruction.NearBranchTarget, -StackSlot);
+                EmitGoTo(TargetOf(instruction), -_slot);
                 return true;
-            case Code.Jmp_rm64 or Code.Call_rm64:
+            case Code.Jmp_rm64 or Code.Call_rm64 when _wide:
                 return TryEmitIndirect(instruction, instruction.Code == Code.Call_rm64);
-            case Code.Retnq or Code.Retnq_imm16:
-                EmitPopCheck();
-                _code.Load(HostRegister.Address, HostRegister.GuestStack, HostRegister.Translation);
-                EmitPoll();
-                EmitJumpTo(StackSlot + (instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0));
+            case Code.Jmp_rm32 or Code.Call_rm32 when !_wide:
+                return TryEmitIndirect(instruction, instruction.Code == Code.Call_rm32);
+            case Code.Retnq or Code.Retnq_imm16 when _wide:
+                EmitReturn(instruction.Code == Code.Retnq_imm16 ? instruction.Immediate16 : 0);
                 return true;
-            case Code.Jrcxz_rel8_64 or Code.Jecxz_rel8_64 or Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX:
+            case Code.Retnd or Code.Retnd_imm16 when !_wide:
+                EmitReturn(instruction.Code == Code.Retnd_imm16 ? instruction.Immediate16 : 0);
+                return true;
+            case Code.Jrcxz_rel8_64 or Code.Jecxz_rel8_64 or Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX or Code.Jecxz_rel8_32 or Code.Loop_rel8_32_ECX:
                 EmitLoop(instruction);
                 return true;
             default:
@@ -46,13 +56,13 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitCondition(in Instruction instruction)
     {
-        if (instruction.Op0Kind != OpKind.NearBranch64)
+        if (instruction.Op0Kind != (_wide ? OpKind.NearBranch64 : OpKind.NearBranch32))
         {
             return false;
         }
 
         int condition = Conditions[(int)instruction.ConditionCode];
-        long target = (long)instruction.NearBranchTarget;
+        long target = TargetOf(instruction);
         bool samePage = (ulong)target <= TranslationBuffer.PageBytes - LongestInstruction;
         if (samePage && !IsBackward(instruction))
         {
@@ -86,6 +96,12 @@ internal sealed unsafe partial class BlockTranslator
                 _code.LoadState(HostRegister.Address, StateLayout.Register(guest));
             }
 
+            if (!_wide)
+            {
+                _code.Move32(HostRegister.Address, from);
+                from = HostRegister.Address;
+            }
+
             if (call)
             {
                 _code.StoreState(StateLayout.Temporary, from);
@@ -102,10 +118,10 @@ internal sealed unsafe partial class BlockTranslator
                 return false;
             }
 
-            EmitCheck(address, StackSlot, write: false, aligned: false);
-            _site->Size = StackSlot;
+            EmitCheck(address, _slot, write: false, aligned: false);
+            _site->Size = (byte)_slot;
             _site->Access = TranslatedAccess.Read;
-            _code.Load(HostRegister.Address, address, HostRegister.Translation);
+            _code.Load(HostRegister.Address, address, HostRegister.Translation, _wide);
             if (call)
             {
                 _code.StoreState(StateLayout.Temporary, HostRegister.Address);
@@ -127,15 +143,23 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitPoll();
-        EmitJumpTo(call ? -StackSlot : 0);
+        EmitJumpTo(call ? -_slot : 0);
         return true;
+    }
+
+    private void EmitReturn(int released)
+    {
+        int from = EmitPopCheck();
+        _code.Load(HostRegister.Address, from, HostRegister.Translation, _wide);
+        EmitPoll();
+        EmitJumpTo(_slot + released);
     }
 
     private void EmitLoop(in Instruction instruction)
     {
         bool wide = instruction.Code is Code.Jrcxz_rel8_64 or Code.Loop_rel8_64_RCX;
         EmitPollIfBackward(instruction);
-        if (instruction.Code is Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX)
+        if (instruction.Code is Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX or Code.Loop_rel8_32_ECX)
         {
             _code.Lea(HostRegister.GuestCount, HostRegister.GuestCount, HostRegister.None, 0, -1, wide);
             _code.Move(HostRegister.Count, HostRegister.GuestCount);
@@ -144,7 +168,7 @@ internal sealed unsafe partial class BlockTranslator
             _code.Land(done);
             EmitGoTo((long)instruction.NextIP);
             HostAssembler.Patch(again, _code.Position);
-            EmitGoTo((long)instruction.NearBranchTarget);
+            EmitGoTo(TargetOf(instruction));
             return;
         }
 
@@ -160,7 +184,7 @@ internal sealed unsafe partial class BlockTranslator
         byte* zero = _code.JumpIfCountZero();
         byte* other = _code.JumpLater();
         _code.Land(zero);
-        EmitGoTo((long)instruction.NearBranchTarget);
+        EmitGoTo(TargetOf(instruction));
         HostAssembler.Patch(other, _code.Position);
         EmitGoTo((long)instruction.NextIP);
     }
@@ -169,11 +193,18 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitReturnAddress(in Instruction instruction)
     {
         _code.LoadState(HostRegister.Count, StateLayout.PageRip);
-        _code.Lea(HostRegister.Count, HostRegister.Count, (int)instruction.NextIP);
+        _code.Lea(HostRegister.Count, HostRegister.Count, HostRegister.None, 0, (int)instruction.NextIP, _wide);
         EmitPushed(HostRegister.Count);
     }
 
-    private bool IsBackward(in Instruction instruction) => (long)instruction.NearBranchTarget <= (long)instruction.IP;
+    // Relative to the page's start.
+    private long TargetOf(in Instruction instruction) => _wide ? (long)instruction.NearBranchTarget : (int)instruction.NearBranch32;
+
+    private bool IsBackward(in Instruction instruction)
+    {
+        long distance = TargetOf(instruction) - (long)instruction.IP;
+        return distance <= 0 || (!_wide && distance >= FarBytes);
+    }
 
     // A guest that runs for ever runs backwards, or to where a register or memory says: there it looks up. The branch itself is then
     // the interpreter's, which sees what demands attention.
@@ -205,7 +236,7 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         _code.LoadState(HostRegister.Address, StateLayout.PageRip);
-        _code.Lea(HostRegister.Address, HostRegister.Address, (int)target);
+        _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.None, 0, (int)target, _wide);
         EmitJumpTo(stackChange);
     }
 
@@ -213,7 +244,7 @@ internal sealed unsafe partial class BlockTranslator
     // nothing of it can be seen yet, so that a target that may not be branched to faults here.
     private void EmitJumpTo(int stackChange)
     {
-        int table = _targets + (_set * TargetTable.TableBytes);
+        int table = _targets + (TargetTable.Number(_set, _wide) * TargetTable.TableBytes);
 
         // The sum of the two low parts; twice that, times 8: pairs of 16 bytes.
         _code.RotateRight(HostRegister.Translation, HostRegister.Address, TargetTable.RotatedBits);
@@ -233,7 +264,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         if (change != 0)
         {
-            _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, change);
+            _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, HostRegister.None, 0, change, _wide);
         }
     }
 

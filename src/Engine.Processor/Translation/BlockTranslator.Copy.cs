@@ -43,13 +43,14 @@ internal sealed unsafe partial class BlockTranslator
                 return TryEmitLeave(instruction);
             case Mnemonic.Div or Mnemonic.Idiv:
                 return TryEmitDivision(instruction);
-            case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Pushfq or Mnemonic.Swapgs or Mnemonic.Cld:
+            case Mnemonic.Cli or Mnemonic.Sti or Mnemonic.Stac or Mnemonic.Clac or Mnemonic.Pushfq or Mnemonic.Pushfd or Mnemonic.Swapgs
+                or Mnemonic.Cld:
                 return TryEmitSystem(instruction);
             case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc when IsBitString(instruction) && instruction.Op0Kind == OpKind.Memory:
                 return TryEmitBitString(instruction);
             case Mnemonic.Mov when instruction.Op1Kind == OpKind.Register && RegisterExtensions.IsSegmentRegister(instruction.Op1Register):
                 return TryEmitSelector(instruction);
-            case Mnemonic.Mov when instruction.Code == Code.Mov_r64_cr:
+            case Mnemonic.Mov when instruction.Code == (_wide ? Code.Mov_r64_cr : Code.Mov_r32_cr):
                 return TryEmitControlRegister(instruction);
             case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq or Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd
                 or Mnemonic.Stosq when instruction.IsStringInstruction:
@@ -106,6 +107,7 @@ internal sealed unsafe partial class BlockTranslator
     private bool TryCopy(in Instruction instruction)
     {
         var copy = instruction;
+        copy.Code = InOtherModes(instruction.Code);
         var information = _information.GetInfo(instruction, InstructionInfoOptions.NoRegisterUsage | InstructionInfoOptions.NoMemoryUsage);
         int memoryOperand = -1;
         for (int n = 0; n < instruction.OpCount; n++)
@@ -176,6 +178,23 @@ internal sealed unsafe partial class BlockTranslator
 
         return true;
     }
+
+    // The encoding that 64-bit code has for an instruction of 32-bit code: 40h to 4Fh are prefixes there, and absolute addresses of the
+    // accumulator's moves, which have no register to be replaced, have 64 bits.
+    private static Code InOtherModes(Code code) => code switch
+    {
+        Code.Inc_r16 => Code.Inc_rm16,
+        Code.Inc_r32 => Code.Inc_rm32,
+        Code.Dec_r16 => Code.Dec_rm16,
+        Code.Dec_r32 => Code.Dec_rm32,
+        Code.Mov_AL_moffs8 => Code.Mov_r8_rm8,
+        Code.Mov_AX_moffs16 => Code.Mov_r16_rm16,
+        Code.Mov_EAX_moffs32 => Code.Mov_r32_rm32,
+        Code.Mov_moffs8_AL => Code.Mov_rm8_r8,
+        Code.Mov_moffs16_AX => Code.Mov_rm16_r16,
+        Code.Mov_moffs32_EAX => Code.Mov_rm32_r32,
+        _ => code,
+    };
 
     private static bool IsShiftByCount(in Instruction instruction) =>
         instruction.OpCount >= 2 && instruction.GetOpKind(instruction.OpCount - 1) == OpKind.Register

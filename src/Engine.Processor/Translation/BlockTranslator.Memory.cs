@@ -17,6 +17,11 @@ internal sealed unsafe partial class BlockTranslator
         address = HostRegister.Address;
         int displacement = (int)instruction.MemoryDisplacement64;
         bool based = instruction.MemorySegment is Register.FS or Register.GS;
+        if (!_wide)
+        {
+            return TryEmitAddress32(instruction, based);
+        }
+
         if (instruction.IsIPRelativeMemoryOperand)
         {
             if (instruction.MemoryBase != Register.RIP || (long)instruction.MemoryDisplacement64 != displacement)
@@ -85,10 +90,53 @@ internal sealed unsafe partial class BlockTranslator
         return true;
     }
 
+    // Everything is cut to 32 bits, as often as something is added: an address and what is looked up are the same number. Code segments
+    // cannot be stored to, so that accesses by CS are the interpreter's.
+    private bool TryEmitAddress32(in Instruction instruction, bool based)
+    {
+        int displacement = (int)instruction.MemoryDisplacement64;
+        var basis = instruction.MemoryBase;
+        var index = instruction.MemoryIndex;
+        if (instruction.MemorySegment == Register.CS || (basis != Register.None && !RegisterExtensions.IsGPR32(basis))
+            || (index != Register.None && !RegisterExtensions.IsGPR32(index))
+            || (basis == Register.None && index == Register.None && instruction.MemoryDisplSize != sizeof(uint)))
+        {
+            return false;
+        }
+
+        if (based)
+        {
+            _code.LoadStateByte(HostRegister.Count, SegmentOf(instruction) == SegmentName.Fs ? StateLayout.FsUnusable : StateLayout.GsUnusable);
+            EmitLeaveUnlessZero();
+        }
+
+        int scale = int.TrailingZeroCount(instruction.MemoryIndexScale);
+        if (basis != Register.None)
+        {
+            int indexRegister = index == Register.None ? HostRegister.None : HostRegister.Home(RegisterExtensions.GetNumber(index));
+            _code.Lea(HostRegister.Address, HostRegister.Home(RegisterExtensions.GetNumber(basis)), indexRegister, scale, displacement, wide: false);
+        }
+        else if (index != Register.None)
+        {
+            _code.LeaScaled(HostRegister.Address, HostRegister.Home(RegisterExtensions.GetNumber(index)), scale, displacement, wide: false);
+        }
+        else
+        {
+            _code.MoveImmediate32(HostRegister.Address, displacement);
+        }
+
+        if (based)
+        {
+            EmitSegmentBase(instruction);
+        }
+
+        return true;
+    }
+
     private void EmitSegmentBase(in Instruction instruction)
     {
         _code.LoadState(HostRegister.Translation, StateLayout.SegmentBase(SegmentOf(instruction)));
-        _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.Translation, 0, 0);
+        _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.Translation, 0, 0, _wide);
     }
 
     /// <summary>

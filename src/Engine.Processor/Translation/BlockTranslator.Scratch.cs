@@ -79,10 +79,13 @@ internal sealed unsafe partial class BlockTranslator
             return instruction.MemoryBase == Register.RIP && (long)instruction.MemoryDisplacement64 == displacement;
         }
 
-        return (instruction.MemoryBase == Register.None || RegisterExtensions.IsGPR(instruction.MemoryBase))
-            && (instruction.MemoryIndex == Register.None || RegisterExtensions.IsGPR(instruction.MemoryIndex))
+        return (instruction.MemoryBase == Register.None || IsAddressPart(instruction.MemoryBase))
+            && (instruction.MemoryIndex == Register.None || IsAddressPart(instruction.MemoryIndex))
             && (instruction.MemoryBase != Register.None || instruction.MemoryIndex != Register.None);
     }
+
+    // Not of 16-bit addresses.
+    private static bool IsAddressPart(Register register) => RegisterExtensions.IsGPR64(register) || RegisterExtensions.IsGPR32(register);
 
     private void ForgetScratch()
     {

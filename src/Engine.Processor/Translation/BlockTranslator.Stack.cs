@@ -2,16 +2,15 @@ using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor.Translation;
 
-// PUSH, POP, LEAVE with 64-bit operands, and divisions that do not fault.
+// PUSH, POP, LEAVE with operands of the mode's width, and divisions that do not fault. In 64-bit code a push stores below the stack
+// pointer, in 32-bit code at the cut address in the address scratch; pops are alike.
 internal sealed unsafe partial class BlockTranslator
 {
-    private const int StackSlot = sizeof(ulong);
-
     private bool TryEmitPush(in Instruction instruction)
     {
         switch (instruction.Code)
         {
-            case Code.Push_r64 or Code.Push_rm64 when instruction.Op0Kind == OpKind.Register:
+            case Code.Push_r64 or Code.Push_rm64 or Code.Push_r32 or Code.Push_rm32 when instruction.Op0Kind == OpKind.Register && IsStackWide(instruction.Code):
             {
                 EmitPushCheck();
                 int guest = NumberOf(instruction.Op0Register);
@@ -26,15 +25,15 @@ internal sealed unsafe partial class BlockTranslator
                 break;
             }
 
-            case Code.Push_rm64:
+            case Code.Push_rm64 or Code.Push_rm32 when IsStackWide(instruction.Code):
             {
                 if (!TryEmitAddress(instruction, out int address))
                 {
                     return false;
                 }
 
-                EmitCheck(address, StackSlot, write: false, aligned: false);
-                _code.Load(HostRegister.Count, address, HostRegister.Translation);
+                EmitCheck(address, _slot, write: false, aligned: false);
+                _code.Load(HostRegister.Count, address, HostRegister.Translation, _wide);
                 _code.StoreState(StateLayout.Temporary, HostRegister.Count);
                 EmitPushCheck();
                 _site->Access = TranslatedAccess.None;
@@ -44,39 +43,55 @@ internal sealed unsafe partial class BlockTranslator
                 break;
             }
 
-            case Code.Pushq_imm8 or Code.Pushq_imm32:
+            case Code.Pushq_imm8 or Code.Pushq_imm32 when _wide:
                 EmitPushCheck();
                 // MOV QWORD PTR [R11 + R15 - 8], imm32.
-                _code.Bytes(0x4B, 0xC7, 0x44, 0x3B, unchecked((byte)-StackSlot));
+                _code.Bytes(0x4B, 0xC7, 0x44, 0x3B, 0xF8);
                 _code.Word((int)(long)instruction.GetImmediate(0));
+                break;
+            case Code.Pushd_imm8 or Code.Pushd_imm32 when !_wide:
+                EmitPushCheck();
+                // MOV DWORD PTR [R14 + R15], imm32.
+                _code.Bytes(0x43, 0xC7, 0x04, 0x3E);
+                _code.Word((int)instruction.GetImmediate(0));
+                break;
+            case Code.Pushd_ES or Code.Pushd_CS or Code.Pushd_SS or Code.Pushd_DS or Code.Pushd_FS or Code.Pushd_GS when !_wide:
+                EmitPushCheck();
+                _code.LoadStateWord(HostRegister.Count, StateLayout.Selector(RegisterExtensions.GetNumber(instruction.Op0Register)));
+                EmitPushed(HostRegister.Count);
                 break;
             default:
                 return false;
         }
 
-        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, -StackSlot);
+        EmitStackChange(-_slot);
         return true;
     }
 
+    // The other widths of the stack are made by prefixes.
+    private bool IsStackWide(Code code) => _wide
+        ? code is Code.Push_r64 or Code.Push_rm64 or Code.Pop_r64 or Code.Pop_rm64
+        : code is Code.Push_r32 or Code.Push_rm32 or Code.Pop_r32 or Code.Pop_rm32;
+
     private bool TryEmitPop(in Instruction instruction)
     {
-        if (instruction.Code is not (Code.Pop_r64 or Code.Pop_rm64) || instruction.Op0Kind != OpKind.Register)
+        if (!IsStackWide(instruction.Code) || instruction.Op0Kind != OpKind.Register)
         {
             return false;
         }
 
-        EmitPopCheck();
+        int from = EmitPopCheck();
         int guest = NumberOf(instruction.Op0Register);
         int home = HostRegister.Home(guest);
         if (home == HostRegister.GuestStack)
         {
-            _code.Load(home, HostRegister.GuestStack, HostRegister.Translation);
+            _code.Load(home, from, HostRegister.Translation, _wide);
             return true;
         }
 
         int to = home == HostRegister.None ? HostRegister.Count : home;
-        _code.Load(to, HostRegister.GuestStack, HostRegister.Translation);
-        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, StackSlot);
+        _code.Load(to, from, HostRegister.Translation, _wide);
+        EmitStackChange(_slot);
         if (home == HostRegister.None)
         {
             _code.StoreState(StateLayout.Register(guest), to);
@@ -87,46 +102,79 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitLeave(in Instruction instruction)
     {
-        if (instruction.Code != Code.Leaveq)
+        if (instruction.Code != (_wide ? Code.Leaveq : Code.Leaved))
         {
             return false;
         }
 
-        if (!TryUseWindow(StackSlot, aligned: false, out _, out _))
-        {
-            EmitCheck(HostRegister.Rbp, StackSlot, write: false, aligned: false);
-        }
-
-        _code.Load(HostRegister.Count, HostRegister.Rbp, HostRegister.Translation);
-        _code.Lea(HostRegister.GuestStack, HostRegister.Rbp, StackSlot);
+        int from = EmitStackRead(HostRegister.Rbp);
+        _code.Load(HostRegister.Count, from, HostRegister.Translation, _wide);
+        _code.Lea(HostRegister.GuestStack, HostRegister.Rbp, HostRegister.None, 0, _slot, _wide);
         _code.Move(HostRegister.Rbp, HostRegister.Count);
         return true;
     }
 
     private void EmitPushCheck()
     {
-        if (!TryUseWindow(StackSlot, aligned: false, out _, out _))
+        if (!TryUseWindow(_slot, aligned: false, out _, out _))
         {
-            _code.Lea(HostRegister.Address, HostRegister.GuestStack, -StackSlot);
-            EmitCheck(HostRegister.Address, StackSlot, write: true, aligned: false);
+            _code.Lea(HostRegister.Address, HostRegister.GuestStack, HostRegister.None, 0, -_slot, _wide);
+            EmitCheck(HostRegister.Address, _slot, write: true, aligned: false);
         }
 
         _site->Access = TranslatedAccess.Push;
-        _site->Size = StackSlot;
+        _site->Size = (byte)_slot;
     }
 
     // Stores below the stack pointer, which moves later.
-    private void EmitPushed(int from) => _code.Store(HostRegister.GuestStack, HostRegister.Translation, from, -StackSlot);
-
-    private void EmitPopCheck()
+    private void EmitPushed(int from)
     {
-        if (!TryUseWindow(StackSlot, aligned: false, out _, out _))
+        if (_wide)
         {
-            EmitCheck(HostRegister.GuestStack, StackSlot, write: false, aligned: false);
+            _code.Store(HostRegister.GuestStack, HostRegister.Translation, from, -_slot);
+        }
+        else
+        {
+            _code.Store(HostRegister.Address, HostRegister.Translation, from, wide: false);
+        }
+    }
+
+    // The host address that a push stores to, in the address scratch.
+    private void EmitPushPlace()
+    {
+        if (_wide)
+        {
+            _code.Lea(HostRegister.Address, HostRegister.GuestStack, HostRegister.Translation, 0, -_slot);
+        }
+        else
+        {
+            _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.Translation, 0, 0);
+        }
+    }
+
+    // Names the register that holds the address of the stack's top.
+    private int EmitPopCheck()
+    {
+        int from = EmitStackRead(HostRegister.GuestStack);
+        _site->Access = TranslatedAccess.Pop;
+        _site->Size = (byte)_slot;
+        return from;
+    }
+
+    private int EmitStackRead(int pointer)
+    {
+        int from = _wide ? pointer : HostRegister.Address;
+        if (!TryUseWindow(_slot, aligned: false, out _, out _))
+        {
+            if (!_wide)
+            {
+                _code.Move32(from, pointer);
+            }
+
+            EmitCheck(from, _slot, write: false, aligned: false);
         }
 
-        _site->Access = TranslatedAccess.Pop;
-        _site->Size = StackSlot;
+        return from;
     }
 
     // A quotient that does not fit would raise the host's own exception: what is not plainly in range goes to the interpreter. The
@@ -207,7 +255,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private void EmitDivide(int extension, int divisor, bool wide)
     {
-        _code.Lea(HostRegister.Rsp, HostRegister.Rsp, StackSlot);
+        _code.Lea(HostRegister.Rsp, HostRegister.Rsp, sizeof(ulong));
         _code.Group3(extension, divisor, wide);
     }
 }

@@ -13,7 +13,8 @@ internal sealed unsafe partial class BlockTranslator
         switch (instruction.Code)
         {
             case Code.Movsb_m8_m8 or Code.Movsw_m16_m16 or Code.Movsd_m32_m32 or Code.Movsq_m64_m64:
-                return instruction.Op1Kind == OpKind.MemorySegRSI && instruction.SegmentPrefix is not (Register.FS or Register.GS)
+                return instruction.Op1Kind == (_wide ? OpKind.MemorySegRSI : OpKind.MemorySegESI)
+                    && instruction.MemorySegment is not (Register.FS or Register.GS) && (_wide || instruction.MemorySegment != Register.CS)
                     && TryEmitString(instruction, moves: true);
             case Code.Stosb_m8_AL or Code.Stosw_m16_AX or Code.Stosd_m32_EAX or Code.Stosq_m64_RAX:
                 return TryEmitString(instruction, moves: false);
@@ -24,7 +25,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitString(in Instruction instruction, bool moves)
     {
-        if (instruction.Op0Kind != OpKind.MemoryESRDI || instruction.HasRepnePrefix)
+        if (instruction.Op0Kind != (_wide ? OpKind.MemoryESRDI : OpKind.MemoryESEDI) || instruction.HasRepnePrefix)
         {
             return false;
         }
@@ -39,6 +40,7 @@ internal sealed unsafe partial class BlockTranslator
         _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + InterruptByte);
         _code.LoadTableByte(HostRegister.Count, StateLayout.Downwards, HostRegister.Count);
         EmitLeaveUnlessZero();
+        EmitCutString(moves, repeats);
         if (moves)
         {
             EmitSpanCheck(HostRegister.Rsi, size, repeats, write: false);
@@ -70,13 +72,34 @@ internal sealed unsafe partial class BlockTranslator
             _code.Move(HostRegister.GuestCount, HostRegister.Count);
         }
 
+        EmitCutString(moves, repeats);
         return true;
+    }
+
+    // In 32-bit code the registers are used, and left, without what is above their 32 bits.
+    private void EmitCutString(bool moves, bool repeats)
+    {
+        if (_wide)
+        {
+            return;
+        }
+
+        _code.Move32(HostRegister.Rdi, HostRegister.Rdi);
+        if (moves)
+        {
+            _code.Move32(HostRegister.Rsi, HostRegister.Rsi);
+        }
+
+        if (repeats)
+        {
+            _code.Move32(HostRegister.GuestCount, HostRegister.GuestCount);
+        }
     }
 
     // Goes on with 1 to 4096 bytes: the look-up holds for ranges of at most a page. Shifts by 12, which RSP's low bits are, or less.
     private void EmitCountCheck(int size)
     {
-        _code.Lea(HostRegister.Count, HostRegister.GuestCount, -1);
+        _code.Lea(HostRegister.Count, HostRegister.GuestCount, HostRegister.None, 0, -1, _wide);
         int shift = HostRegister.Rsp;
         if (size > 1)
         {

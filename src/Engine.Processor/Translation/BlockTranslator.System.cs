@@ -11,7 +11,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private bool TryEmitSystem(in Instruction instruction)
     {
-        if (instruction.Code == Code.Pushfq)
+        if (instruction.Code == (_wide ? Code.Pushfq : Code.Pushfd))
         {
             return TryEmitPushFlags();
         }
@@ -39,14 +39,16 @@ internal sealed unsafe partial class BlockTranslator
                 return true;
             case Code.Sti:
                 return TryEmitSetInterrupt();
-            case Code.Swapgs:
+            case Code.Swapgs when _wide:
                 _code.LoadState(HostRegister.Count, StateLayout.SegmentBase(SegmentName.Gs));
                 _code.LoadState(HostRegister.Translation, StateLayout.KernelGsBase);
                 _code.StoreState(StateLayout.KernelGsBase, HostRegister.Count);
                 _code.StoreState(StateLayout.SegmentBase(SegmentName.Gs), HostRegister.Translation);
                 return true;
-            default:
+            case Code.Stac or Code.Clac:
                 return _restrictsUserPages && EmitAccess(instruction.Code == Code.Stac);
+            default:
+                return false;
         }
     }
 
@@ -95,14 +97,14 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitPushCheck();
-        _code.Lea(HostRegister.Address, HostRegister.GuestStack, HostRegister.Translation, 0, -StackSlot);
+        EmitPushPlace();
         _code.Bytes(0x9C, 0x59); // PUSHFQ; POP RCX
         _code.Extract(HostRegister.Count, HostRegister.Count, StateLayout.FlagsMask);
         _code.Deposit(HostRegister.Count, HostRegister.Count, StateLayout.FlagsMask);
         _code.LoadState(HostRegister.Translation, StateLayout.SystemFlags);
         _code.Lea(HostRegister.Count, HostRegister.Count, HostRegister.Translation, 0, FixedFlag);
-        _code.Store(HostRegister.Address, HostRegister.None, HostRegister.Count);
-        _code.Lea(HostRegister.GuestStack, HostRegister.GuestStack, -StackSlot);
+        _code.Store(HostRegister.Address, HostRegister.None, HostRegister.Count, wide: _wide);
+        EmitStackChange(-_slot);
         return true;
     }
 
@@ -125,7 +127,15 @@ internal sealed unsafe partial class BlockTranslator
         int guest = NumberOf(instruction.Op0Register);
         int home = HostRegister.Home(guest);
         int to = home == HostRegister.None ? HostRegister.Count : home;
-        _code.LoadState(to, place);
+        if (_wide)
+        {
+            _code.LoadState(to, place);
+        }
+        else
+        {
+            _code.LoadState32(to, place);
+        }
+
         if (home == HostRegister.None)
         {
             _code.StoreState(StateLayout.Register(guest), to);
@@ -211,7 +221,7 @@ internal sealed unsafe partial class BlockTranslator
             _code.SignExtend(HostRegister.Translation, HostRegister.Translation);
         }
 
-        _code.Lea(HostRegister.Address, address, HostRegister.Translation, size == 8 ? 3 : 2, 0);
+        _code.Lea(HostRegister.Address, address, HostRegister.Translation, size == 8 ? 3 : 2, 0, _wide);
         EmitCheck(HostRegister.Address, size, write: instruction.Mnemonic != Mnemonic.Bt, aligned: false);
         if (home == HostRegister.None)
         {

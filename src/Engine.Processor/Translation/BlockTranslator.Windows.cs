@@ -51,7 +51,14 @@ internal sealed unsafe partial class BlockTranslator
             _code.LoadState(HostRegister.Translation, StateLayout.Windows + (window.Place * sizeof(ulong)));
         }
 
-        if (basis == HostRegister.None)
+        if (!_wide)
+        {
+            // The register may have come round the end of the address space since the window was looked up.
+            _code.Lea(HostRegister.Address, home, HostRegister.None, 0, displacement, wide: false);
+            basis = HostRegister.Address;
+            displacement = 0;
+        }
+        else if (basis == HostRegister.None)
         {
             _code.LoadState(HostRegister.Address, StateLayout.Register(access.Register));
             basis = HostRegister.Address;
@@ -73,7 +80,7 @@ internal sealed unsafe partial class BlockTranslator
 
     private void EmitOpenWindow(int basis, int low, int span, bool write)
     {
-        _code.Lea(HostRegister.Address, basis, low);
+        _code.Lea(HostRegister.Address, basis, HostRegister.None, 0, low, _wide);
         EmitLookup(HostRegister.Address, span, write);
         byte* hit = _code.JumpIfCountZero();
         _plainJumps[_plainJumpCount++] = new PendingJump { Place = _code.JumpLater(), Instruction = _number };

@@ -4,7 +4,7 @@ using Iced.Intel;
 namespace Hypervisor.Engine.Processor.Translation;
 
 /// <summary>
-/// Translates blocks of 64-bit code for a host of the same architecture: instructions are copied, with registers renamed and memory
+/// Translates blocks of 64-bit code, and of 32-bit code in flat segments, for a host of the same architecture: instructions are copied, with registers renamed and memory
 /// operands sent through the translation buffer; what cannot be copied is left to the interpreter, one instruction at a time. Used
 /// on its processor's thread only.
 /// </summary>
@@ -32,7 +32,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly HostAssembler _code = new();
     private readonly Encoder _encoder;
     private readonly FetchBuffer _bytes = new();
-    private readonly Decoder _decoder;
+    private readonly Decoder _decoder64, _decoder32;
     private readonly InstructionInfoFactory _information = new();
     private readonly TranslationStubs _stubs;
     private readonly int _buffers;
@@ -50,6 +50,10 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private byte* _vectorThunk;
     private int _set;
     private bool _restrictsUserPages;
+
+    // 64-bit code, or 32-bit: there linear addresses, pushed values and stack slots have 32 bits, and what is above is cut off.
+    private bool _wide;
+    private int _slot;
     private int _remaining;
     private bool _nextIsBranch;
     private VectorUse _vectors;
@@ -67,7 +71,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _memory = ExecutableMemory.Allocate((nuint)codeBytes);
         _toExecutable = _memory.Executable - _memory.Writable;
         _encoder = Encoder.Create(64, _code);
-        _decoder = Decoder.Create(64, _bytes);
+        _decoder64 = Decoder.Create(64, _bytes);
+        _decoder32 = Decoder.Create(32, _bytes);
         _buffers = (int)((byte*)memory.TranslationBuffers - (byte*)memory.State);
         _sets = memory.TranslationBuffers;
         _targets = (int)(memory.TargetTables - (byte*)memory.State);
@@ -138,26 +143,30 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// <summary>
     /// Translates a block. Null when it is not worth it, or when its bytes are not those that were decoded any more.
     /// </summary>
-    /// <param name="from">A block of 64-bit code.</param>
+    /// <param name="from">A block of 64-bit code, or of 32-bit code that runs in flat segments only.</param>
     /// <param name="set">The translation set it runs with.</param>
+    /// <param name="is64Bit">Which of the two.</param>
     /// <param name="restrictsUserPages">SMAP is on, so that the supervisor's sets tell whether AC is set.</param>
     /// <param name="bytes">The guest's code, in memory that nobody else changes.</param>
     /// <param name="length">Bytes of it.</param>
     /// <param name="arena">Where its records go; sufficient room was reserved.</param>
     /// <param name="arenaBytes">What they took of it.</param>
-    public TranslatedBlock* Translate(Block* from, int set, bool restrictsUserPages, byte* bytes, int length, byte* arena, out int arenaBytes)
+    public TranslatedBlock* Translate(Block* from, int set, bool is64Bit, bool restrictsUserPages, byte* bytes, int length, byte* arena, out int arenaBytes)
     {
         arenaBytes = 0;
         int offset = (int)(from->Key & X86Processor.PageMask);
         DecodedInstruction* first = Block.First(from);
         _bytes.Set(bytes, length);
-        _decoder.IP = (ulong)offset;
+        Decoder decoder = is64Bit ? _decoder64 : _decoder32;
+        decoder.IP = (ulong)offset;
         _block = (TranslatedBlock*)arena;
         *_block = default;
         _block->Block = from;
         _block->Count = from->Count;
         _block->Set = set;
         _set = set;
+        _wide = is64Bit;
+        _slot = is64Bit ? sizeof(ulong) : sizeof(uint);
         _restrictsUserPages = restrictsUserPages;
         _linkCount = 0;
         TranslatedSite* sites = TranslatedBlock.Sites(_block);
@@ -165,14 +174,14 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         int count = from->Count - 2;
         for (int n = 0; n < count; n++)
         {
-            _decoder.Decode(out _instructions[n]);
+            decoder.Decode(out _instructions[n]);
             if (_instructions[n].Code != first[n + 1].Code || _instructions[n].Length != first[n + 1].Length)
             {
                 return null;
             }
         }
 
-        _windows.Analyse(_instructions.AsSpan(0, count));
+        _windows.Analyse(_instructions.AsSpan(0, count), is64Bit);
         _vectors = FindVectorUse(first + 1, count);
         EmitThunks();
         byte* start = _code.Position;

@@ -30,7 +30,7 @@ internal sealed unsafe class HostAssembler : CodeWriter
         _at += 4;
     }
 
-    public void Move(int to, int from) => Registers(0x8B, to, from, wide: true);
+    public void Move(int to, int from, bool wide = true) => Registers(0x8B, to, from, wide);
 
     public void Move32(int to, int from) => Registers(0x8B, to, from, wide: false);
 
@@ -102,7 +102,7 @@ internal sealed unsafe class HostAssembler : CodeWriter
         OperandWide(to, HostRegister.Rsp, index, 0, table - ProcessorMemory.StackBias);
     }
 
-    public void Load(int to, int address, int index) => Access(0x8B, to, address, index, wide: true);
+    public void Load(int to, int address, int index, bool wide = true) => Access(0x8B, to, address, index, wide);
 
     public void Load32(int to, int address, int index) => Access(0x8B, to, address, index, wide: false);
 
@@ -142,9 +142,9 @@ internal sealed unsafe class HostAssembler : CodeWriter
         return _at;
     }
 
-    public void Store(int address, int index, int from, int displacement = 0)
+    public void Store(int address, int index, int from, int displacement = 0, bool wide = true)
     {
-        Rex(true, from, index, address);
+        Rex(wide, from, index, address);
         WriteByte(0x89);
         Operand(from, address, index, 0, displacement);
     }

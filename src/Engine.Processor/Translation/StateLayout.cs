@@ -29,6 +29,8 @@ internal static unsafe class StateLayout
     public static readonly int SystemFlags = Offset(&Model->SystemFlags);
     public static readonly int Tlb = Offset(&Model->Tlb);
     public static readonly int InterruptHeld = Offset(&Model->InterruptHeld);
+    public static readonly int FsUnusable = Offset(&Model->FsUnusable);
+    public static readonly int GsUnusable = Offset(&Model->GsUnusable);
     public static readonly int BitIndex32 = Offset(&Model->BitIndex32);
     public static readonly int BitIndex64 = Offset(&Model->BitIndex64);
     public static readonly int FlagsMask = Offset(&Model->FlagsMask);

@@ -15,7 +15,7 @@ internal sealed class WindowAnalysis
     public const int MaximumWindows = 8;
 
     private const int MaximumSpan = 256, MaximumInstructions = 72, MaximumCandidates = 24;
-    private const int GuestRegisters = 16, StackPointer = 4, FramePointer = 5, StackSlot = 8;
+    private const int GuestRegisters = 16, StackPointer = 4, FramePointer = 5;
 
     private readonly Access[] _accesses = new Access[MaximumInstructions];
     private readonly Window[] _windows = new Window[MaximumCandidates];
@@ -23,6 +23,8 @@ internal sealed class WindowAnalysis
     private readonly int[] _moved = new int[GuestRegisters];
     private readonly InstructionInfoFactory _information = new();
     private int _count;
+    private bool _wide;
+    private int _slot;
 
     /// <summary>The block has windows of more than one access.</summary>
     public bool HasWindows { get; private set; }
@@ -33,9 +35,11 @@ internal sealed class WindowAnalysis
     /// <summary>A window by its number.</summary>
     public ref readonly Window Get(int window) => ref _windows[window];
 
-    /// <summary>Looks at a block.</summary>
-    public void Analyse(ReadOnlySpan<Instruction> instructions)
+    /// <summary>Looks at a block, of 64-bit code or of 32-bit code in flat segments.</summary>
+    public void Analyse(ReadOnlySpan<Instruction> instructions, bool is64Bit)
     {
+        _wide = is64Bit;
+        _slot = is64Bit ? sizeof(ulong) : sizeof(uint);
         Array.Fill(_current, None);
         _count = 0;
         for (int n = 0; n < instructions.Length; n++)
@@ -67,29 +71,35 @@ internal sealed class WindowAnalysis
     {
         switch (instruction.Code)
         {
-            case Code.Push_r64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Call_rel32_64 or Code.Pushfq:
-                if (instruction.Code != Code.Pushfq)
+            case Code.Push_r64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Call_rel32_64 or Code.Pushfq when _wide:
+            case Code.Push_r32 or Code.Pushd_imm8 or Code.Pushd_imm32 or Code.Call_rel32_32 or Code.Pushfd when !_wide:
+                if (instruction.Code is not (Code.Pushfq or Code.Pushfd))
                 {
-                    Enter(number, StackPointer, -StackSlot, StackSlot, write: true);
+                    Enter(number, StackPointer, -_slot, _slot, write: true);
                 }
 
-                _moved[StackPointer] -= StackSlot;
+                _moved[StackPointer] -= _slot;
                 return;
-            case Code.Pop_r64:
-                Enter(number, StackPointer, 0, StackSlot, write: false);
-                _moved[StackPointer] += StackSlot;
+            case Code.Pop_r64 when _wide:
+            case Code.Pop_r32 when !_wide:
+                Enter(number, StackPointer, 0, _slot, write: false);
+                _moved[StackPointer] += _slot;
                 Forget(instruction.Op0Register);
                 return;
-            case Code.Retnq or Code.Retnq_imm16:
-                Enter(number, StackPointer, 0, StackSlot, write: false);
+            case Code.Retnq or Code.Retnq_imm16 when _wide:
+            case Code.Retnd or Code.Retnd_imm16 when !_wide:
+                Enter(number, StackPointer, 0, _slot, write: false);
                 return;
-            case Code.Leaveq:
-                Enter(number, FramePointer, 0, StackSlot, write: false);
+            case Code.Leaveq when _wide:
+            case Code.Leaved when !_wide:
+                Enter(number, FramePointer, 0, _slot, write: false);
                 Forget(Register.RSP);
                 Forget(Register.RBP);
                 return;
             case Code.Add_rm64_imm8 or Code.Add_rm64_imm32 or Code.Sub_rm64_imm8 or Code.Sub_rm64_imm32 or Code.Inc_rm64 or Code.Dec_rm64
-                when instruction.Op0Kind == OpKind.Register:
+                when instruction.Op0Kind == OpKind.Register && _wide:
+            case Code.Add_rm32_imm8 or Code.Add_rm32_imm32 or Code.Sub_rm32_imm8 or Code.Sub_rm32_imm32 or Code.Inc_rm32 or Code.Dec_rm32
+                or Code.Inc_r32 or Code.Dec_r32 when instruction.Op0Kind == OpKind.Register && !_wide:
                 Move(instruction);
                 return;
         }
@@ -129,9 +139,10 @@ internal sealed class WindowAnalysis
     private void LookAtOperand(in Instruction instruction, int number, OpAccess access)
     {
         int size = MemorySizeExtensions.GetSize(instruction.MemorySize);
-        long displacement = (long)instruction.MemoryDisplacement64;
-        if (instruction.MemoryIndex == Register.None && RegisterExtensions.IsGPR64(instruction.MemoryBase)
-            && instruction.MemorySegment is not (Register.FS or Register.GS) && size is 1 or 2 or 4 or 8 or 16 or 32
+        long displacement = _wide ? (long)instruction.MemoryDisplacement64 : (int)instruction.MemoryDisplacement64;
+        if (instruction.MemoryIndex == Register.None
+            && (_wide ? RegisterExtensions.IsGPR64(instruction.MemoryBase) : RegisterExtensions.IsGPR32(instruction.MemoryBase))
+            && instruction.MemorySegment is not (Register.FS or Register.GS) && (_wide || instruction.MemorySegment != Register.CS) && size is 1 or 2 or 4 or 8 or 16 or 32
             && displacement == (int)displacement && !IsBitString(instruction))
         {
             Enter(number, RegisterExtensions.GetNumber(instruction.MemoryBase), (int)displacement, size, IsWrite(access));
@@ -176,8 +187,8 @@ internal sealed class WindowAnalysis
         {
             Mnemonic.Inc => 1,
             Mnemonic.Dec => -1,
-            Mnemonic.Add => (long)instruction.GetImmediate(1),
-            _ => -(long)instruction.GetImmediate(1),
+            Mnemonic.Add => ImmediateOf(instruction),
+            _ => -ImmediateOf(instruction),
         };
         long moved = _moved[register] + change;
         if (Math.Abs(moved) > MaximumSpan)
@@ -189,6 +200,8 @@ internal sealed class WindowAnalysis
             _moved[register] = (int)moved;
         }
     }
+
+    private long ImmediateOf(in Instruction instruction) => _wide ? (long)instruction.GetImmediate(1) : (int)instruction.GetImmediate(1);
 
     private void Forget(Register register)
     {

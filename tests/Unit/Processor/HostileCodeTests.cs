@@ -19,6 +19,11 @@ public class HostileCodeTests(ITestOutputHelper output)
     [InlineData(64, 5, false)]
     [InlineData(64, 6, true)]
     [InlineData(64, 7, true)]
+    [InlineData(32, 8, true)]
+    [InlineData(33, 9, true)]
+    [InlineData(34, 10, true)]
+    [InlineData(35, 18, false)]
+    [InlineData(35, 19, true)]
     public void Random_code_ends_in_guest_exceptions_and_touches_nothing_but_its_memory(int mode, int seed, bool translated)
     {
         int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases);
@@ -41,6 +46,9 @@ public class HostileCodeTests(ITestOutputHelper output)
     [InlineData(34, 4, false, 10)]
     [InlineData(64, 5, false, 6)]
     [InlineData(64, 6, true, 12)]
+    [InlineData(33, 7, true, 10)]
+    [InlineData(34, 8, true, 10)]
+    [InlineData(35, 9, true, 10)]
     public void Random_code_stores_nowhere_else_when_pages_come_and_go(int mode, int seed, bool translated, int frames)
     {
         int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases) / 10;
@@ -65,6 +73,11 @@ public class HostileCodeTests(ITestOutputHelper output)
     [InlineData(64, 15, false)]
     [InlineData(64, 16, true)]
     [InlineData(64, 17, true)]
+    [InlineData(32, 18, true)]
+    [InlineData(33, 19, true)]
+    [InlineData(34, 20, true)]
+    [InlineData(35, 21, false)]
+    [InlineData(35, 22, true)]
     public void Code_that_goes_on_after_its_exceptions_touches_nothing_but_its_memory(int mode, int seed, bool translated)
     {
         int wanted = Setting("HYPERVISOR_FUZZ_BLOCKS", DefaultBlocks);

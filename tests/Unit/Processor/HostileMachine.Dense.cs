@@ -147,9 +147,9 @@ internal sealed unsafe partial class HostileMachine
     private void WriteGoodTables(int mode)
     {
         void Put(ulong address, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(Memory[(int)address..], value);
-        bool wide = mode == 64;
-        ulong code = wide ? 0x00AF_9B00_0000_FFFFul : 0x00CF_9B00_0000_FFFFul, data = 0x00CF_9300_0000_FFFFul, user = 0x0000_6000_0000_0000ul;
-        ulong[] descriptors = [0, code, data, code | user, data | user, data | user, code | user];
+        bool wide = IsLong(mode);
+        ulong narrow = 0x00CF_9B00_0000_FFFFul, code = wide ? 0x00AF_9B00_0000_FFFFul : narrow, userCode = mode == 64 ? code : narrow, data = 0x00CF_9300_0000_FFFFul, user = 0x0000_6000_0000_0000ul;
+        ulong[] descriptors = [0, code, data, userCode | user, data | user, data | user, userCode | user];
         for (int n = 0; n < descriptors.Length; n++)
         {
             Put(GoodGdt + (8 * (ulong)n), descriptors[n]);
@@ -204,7 +204,7 @@ internal sealed unsafe partial class HostileMachine
     // Takes numbers from a linear congruential generator in memory.
     private void WriteHandler(int mode)
     {
-        var a = new Assembler(mode == 64 ? 64 : mode == 16 ? 16 : 32);
+        var a = new Assembler(IsLong(mode) ? 64 : mode == 16 ? 16 : 32);
         var seed = mode == 16 ? __dword_ptr.cs[(int)RealSeed] : __dword_ptr.ss[(int)Seed];
         var stay = a.CreateLabel();
         a.imul(eax, seed, 0x19660D);
@@ -245,9 +245,9 @@ internal sealed unsafe partial class HostileMachine
             a.add(edx, (uint)Code);
             a.test(edi, 1);
             a.jz(stay);
-            EmitReturnToUser(a, wide: mode == 64);
+            EmitReturnToUser(a, wide: IsLong(mode));
             a.Label(ref stay);
-            if (mode == 64)
+            if (IsLong(mode))
             {
                 a.jmp(rdx);
             }
@@ -271,6 +271,9 @@ internal sealed unsafe partial class HostileMachine
 
     private static void EmitReturnToUser(Assembler a, bool wide)
     {
+        a.mov(eax, (uint)UserDataSelector);
+        a.mov(ds, ax);
+        a.mov(es, ax);
         a.push(UserDataSelector);
         if (wide)
         {

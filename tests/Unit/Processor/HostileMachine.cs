@@ -81,7 +81,7 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
     private Span<byte> Memory => new(Host, (int)MemoryBytes);
 
     /// <summary>New code and registers, and a run of at most a few milliseconds.</summary>
-    /// <param name="mode">16: real mode. 32: protected mode. 33: with paging. 34: with PAE paging. 64: long mode.</param>
+    /// <param name="mode">16: real mode. 32: protected mode. 33: with paging. 34: with PAE paging. 35: 32-bit code in long mode. 64: long mode.</param>
     public void RunCase(int mode)
     {
         Cpu.Reset();
@@ -190,14 +190,15 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
     private void SetSystemState(int mode)
     {
         const uint Present = 0x80;
-        uint size = mode == 64 ? 0xA000u : _random.Next(4) == 0 ? 0u : 0xC000u;
+        bool flat = mode != 16 && _random.Next(2) == 0;
+        uint size = mode == 64 ? 0xA000u : !flat && _random.Next(4) == 0 ? 0u : 0xC000u;
         uint privilege = mode != 16 && _random.Next(3) == 0 ? 3u : 0u;
         if (mode != 16)
         {
             WriteTables(mode);
             Cpu.Cr3 = Tables;
-            Cpu.Cr4 = mode == 64 || mode == 34 ? 0x6F0u | ((uint)_random.Next(2) << 20) : 0x610;
-            if (mode == 64)
+            Cpu.Cr4 = mode >= 34 ? 0x6F0u | ((uint)_random.Next(2) << 20) : 0x610;
+            if (IsLong(mode))
             {
                 Cpu.Efer = 0xD01;
             }
@@ -206,7 +207,7 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
             if (_random.Next(4) == 0)
             {
                 // VME, PVI, DE; PCID where it may be.
-                Cpu.Cr4 |= (uint)_random.Next(16) & 0xBu | (mode == 64 ? 0x2_0000u : 0);
+                Cpu.Cr4 |= (uint)_random.Next(16) & 0xBu | (IsLong(mode) ? 0x2_0000u : 0);
             }
         }
 
@@ -214,17 +215,18 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
         {
             Selector = mode == 16 ? (ushort)(Code >> 4) : (ushort)(8 | privilege),
             Base = mode == 16 ? Code : 0,
-            Limit = mode == 16 ? 0xFFFF : _random.Next(4) == 0 ? (uint)(Code + CodeBytes) : uint.MaxValue,
+            Limit = mode == 16 ? 0xFFFF : !flat && _random.Next(4) == 0 ? (uint)(Code + CodeBytes) : uint.MaxValue,
             Attributes = mode == 16 ? 0x9B : size | 0x1B | Present | (privilege << 5),
         });
         foreach (var name in (SegmentName[])[SegmentName.Ds, SegmentName.Es, SegmentName.Ss, SegmentName.Fs, SegmentName.Gs])
         {
-            uint type = name == SegmentName.Ss || _random.Next(3) != 0 ? 3u : (uint)_random.Next(16);
+            bool whole = flat && name < SegmentName.Fs;
+            uint type = whole || name == SegmentName.Ss || _random.Next(3) != 0 ? 3u : (uint)_random.Next(16);
             Cpu.SetSegment(name, new SegmentState
             {
                 Selector = mode == 16 ? (ushort)_random.Next(0x10000) : (ushort)(16 | privilege),
-                Base = _random.Next(3) == 0 ? RandomAddress() & (mode == 64 ? 0x7FFF_FFFF_FFFFul : mode == 16 ? 0xF_FFF0ul : uint.MaxValue) : 0,
-                Limit = mode == 16 ? 0xFFFF : _random.Next(3) == 0 ? (uint)_random.Next(1 << 21) : uint.MaxValue,
+                Base = !whole && _random.Next(3) == 0 ? RandomAddress() & (mode == 64 ? 0x7FFF_FFFF_FFFFul : mode == 16 ? 0xF_FFF0ul : uint.MaxValue) : 0,
+                Limit = mode == 16 ? 0xFFFF : !whole && _random.Next(3) == 0 ? (uint)_random.Next(1 << 21) : uint.MaxValue,
                 Attributes = 0x4010 | type | Present | (privilege << 5),
             });
         }
@@ -296,18 +298,20 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
                 Put(Tables, (Tables + 0x1000) | 1);
                 Put(Tables + 0x1000, (Tables + 0x2000) | 7);
                 break;
-            case 64:
+            case 35 or 64:
                 Put(Tables, (Tables + 0x3000) | 7);
                 Put(Tables + 0x3000, (Tables + 0x1000) | 7);
                 Put(Tables + 0x1000, (Tables + 0x2000) | 7);
                 break;
         }
 
-        for (ulong n = 0; mode is 34 or 64 && n < 256; n++)
+        for (ulong n = 0; mode >= 34 && n < 256; n++)
         {
             Put(Tables + 0x2000 + (n * 8), (n << 12) | 7);
         }
     }
+
+    private static bool IsLong(int mode) => mode is 35 or 64;
 
     private ulong RandomAddress() => _random.Next(10) switch
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Hypervisor.Engine.Processor;
 using Xunit.Abstractions;
 using M = Hypervisor.Tests.Unit.Processor.Translation.TranslationMachine;
 
@@ -43,6 +44,48 @@ public sealed class RandomGuestTests(ITestOutputHelper output)
             }
         }
 
+        output.WriteLine($"{cases} programs: {decoded} blocks decoded, {translated} translated, {entries} entries, {instructions} instructions");
+    }
+
+    [Theory]
+    [InlineData(GuestMode.Legacy, false)]
+    [InlineData(GuestMode.Legacy, true)]
+    [InlineData(GuestMode.Pae, false)]
+    [InlineData(GuestMode.Pae, true)]
+    [InlineData(GuestMode.Compatibility, false)]
+    [InlineData(GuestMode.Compatibility, true)]
+    public void Random_programs_of_32_bits_end_in_the_same_state_when_they_are_translated(GuestMode mode, bool user)
+    {
+        int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases / 2);
+        int seed = Setting("HYPERVISOR_FUZZ_SEED", 1);
+        long decoded = 0, translated = 0, entries = 0;
+        ulong instructions = 0;
+        for (int n = 0; n < cases; n++)
+        {
+            var guest = new RandomGuest32(seed + n, user);
+            try
+            {
+                TranslationComparison.Run(
+                    m => guest.Run(m, Budget),
+                    m =>
+                    {
+                        var statistics = m.Cpu.GetStatistics();
+                        decoded += statistics.DecodedBlocks;
+                        translated += statistics.TranslatedBlocks;
+                        entries += statistics.Entries;
+                        instructions += m.Cpu.RetiredInstructions;
+                    },
+                    cacheBytes: (1 + (n % 2)) << 20,
+                    mode,
+                    user);
+            }
+            catch (Exception difference)
+            {
+                throw new InvalidOperationException($"Seed {seed + n}: {difference.Message}", difference);
+            }
+        }
+
+        Assert.True(translated > 0 || !TranslationSupport.IsAvailable);
         output.WriteLine($"{cases} programs: {decoded} blocks decoded, {translated} translated, {entries} entries, {instructions} instructions");
     }
 

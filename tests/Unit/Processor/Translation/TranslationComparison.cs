@@ -8,13 +8,20 @@ internal static class TranslationComparison
     /// <param name="scenario">Prepares and runs the machine.</param>
     /// <param name="check">What is to be true of each.</param>
     /// <param name="cacheBytes">Room for code.</param>
-    public static void Run(Action<TranslationMachine> scenario, Action<TranslationMachine>? check = null, int cacheBytes = 4 << 20)
+    /// <param name="mode">What the machines run.</param>
+    /// <param name="user">At CPL 3.</param>
+    public static void Run(
+        Action<TranslationMachine> scenario,
+        Action<TranslationMachine>? check = null,
+        int cacheBytes = 4 << 20,
+        GuestMode mode = GuestMode.Long,
+        bool user = false)
     {
         string? expected = null;
         byte[] memory = [];
         foreach (int threshold in Thresholds)
         {
-            using var machine = new TranslationMachine(threshold, cacheBytes);
+            using var machine = new TranslationMachine(threshold, cacheBytes, mode, user);
             scenario(machine);
             string actual = machine.Describe();
             if (expected == null)
@@ -39,9 +46,10 @@ internal static class TranslationComparison
         byte[] memory = machine.Memory.ToArray();
         for (ulong linear = 0; linear < TranslationMachine.MappedBytes; linear += 4096)
         {
-            memory[TranslationMachine.EntryOf(linear)] &= 0x9F;
+            memory[machine.PlaceOfEntry(linear)] &= 0x9F;
         }
 
+        memory[machine.PlaceOfEntry(TranslationMachine.TopPage)] &= 0x9F;
         return memory;
     }
 }

@@ -5,8 +5,8 @@ using Iced.Intel;
 namespace Hypervisor.Tests.Unit.Processor.Translation;
 
 /// <summary>
-/// A processor in 64-bit mode with 4 KB pages, descriptor tables, and a handler for each vector that halts on a stack of its own: all
-/// registers but RIP, RSP, CS, SS and RFLAGS then are those of the interrupted code, and these are in the frame.
+/// A processor in 64-bit mode, or another one, with 4 KB pages, descriptor tables, and a handler for each vector that halts, in long mode
+/// on a stack of its own: all registers but RIP, RSP, CS, SS and RFLAGS then are those of the interrupted code, and these are in the frame.
 /// </summary>
 internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalApic, IDisposable
 {
@@ -18,8 +18,18 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
     public const ulong Code = 0x10_0000, Data = 0x20_0000, StackTop = 0x30_0000, Free = 0x50_0000;
 
     public const ushort KernelCode = 8, KernelData = 16, UserData = 0x23, UserCode = 0x2B;
+
+    /// <summary>32-bit code; and data: not flat, with a base and 4 GB, with a limit.</summary>
+    public const ushort KernelCode32 = 0x48, UserCode32 = 0x53, ShiftedData = 0x58, BasedData = 0x60, LimitedData = 0x68;
+
+    /// <summary>Where <see cref="ShiftedData"/> and <see cref="BasedData"/> begin, and the last byte of <see cref="LimitedData"/>.</summary>
+    public const ulong ShiftedBase = 0x1000, BasedBase = Data - 0x10, Limit = 0xFFF;
+
+    /// <summary>The last page of 4 GB, which is not mapped at first; that of each of the four is the same.</summary>
+    public const ulong TopPage = 0xFFFF_F000;
+
     public const ulong Present = 1, Writable = 2, User = 4, Global = 0x100, NoExecute = 1ul << 63;
-    private const ulong HandlerBytes = 8;
+    private const ulong HandlerBytes = 8, TopDirectory = 0x4000, TopTable = 0x5000;
 
     private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)MemoryBytes);
     private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
@@ -29,11 +39,17 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
     private readonly MovingPages? _wanted;
     private readonly int _threshold;
     private readonly int _cacheBytes;
+    private readonly GuestMode _mode;
+    private readonly bool _user;
 
     /// <param name="threshold">Runs before a block is translated; 0 interprets all.</param>
     /// <param name="cacheBytes">Room for code.</param>
-    public TranslationMachine(int threshold, int cacheBytes = 4 << 20)
+    /// <param name="mode">What it runs.</param>
+    /// <param name="user">32-bit code runs at CPL 3, and may touch all pages.</param>
+    public TranslationMachine(int threshold, int cacheBytes = 4 << 20, GuestMode mode = GuestMode.Long, bool user = false)
     {
+        _mode = mode;
+        _user = user;
         _threshold = threshold;
         _cacheBytes = cacheBytes;
         Pages = _wanted = MovingPages.IfWanted((byte*)_memory.Address, (int)(MemoryBytes / 4096), () => [.. _processors]);
@@ -102,13 +118,20 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
             LocalApic = this,
         };
         cpu.Cr3 = Directory;
-        cpu.Cr4 = 0x4_0620;
-        cpu.Efer = 0xD01;
+        cpu.Cr4 = _mode == GuestMode.Legacy ? 0x4_0600ul : 0x4_0620;
+        if (_mode is GuestMode.Long or GuestMode.Compatibility)
+        {
+            cpu.Efer = 0xD01;
+        }
+
         cpu.Cr0 = 0x8001_0033;
-        cpu.SetSegment(SegmentName.Cs, new SegmentState { Selector = KernelCode, Limit = uint.MaxValue, Attributes = 0xA09B });
+        uint user = _user ? 0x60u : 0;
+        cpu.SetSegment(SegmentName.Cs, _mode == GuestMode.Long
+            ? new SegmentState { Selector = KernelCode, Limit = uint.MaxValue, Attributes = 0xA09B }
+            : new SegmentState { Selector = _user ? UserCode32 : KernelCode32, Limit = uint.MaxValue, Attributes = 0xC09B | user });
         foreach (var name in new[] { SegmentName.Ds, SegmentName.Es, SegmentName.Ss })
         {
-            cpu.SetSegment(name, new SegmentState { Selector = KernelData, Limit = uint.MaxValue, Attributes = 0xC093 });
+            cpu.SetSegment(name, new SegmentState { Selector = _user ? UserData : KernelData, Limit = uint.MaxValue, Attributes = 0xC093 | user });
         }
 
         cpu.SetSegment(SegmentName.Tr, new SegmentState { Base = TaskState, Limit = 0x67, Attributes = 0x8B, Selector = 0x30 });
@@ -125,15 +148,35 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
     }
 
     /// <summary>Maps a linear page below 8 MB; takes effect when the processor's translation is forgotten.</summary>
-    public void Map(ulong linear, ulong physical, ulong flags) => Write(EntryOf(linear), physical | flags);
+    public void Map(ulong linear, ulong physical, ulong flags)
+    {
+        if (_mode == GuestMode.Legacy)
+        {
+            *(uint*)(Host + PlaceOfEntry(linear)) = (uint)(physical | flags);
+        }
+        else
+        {
+            Write(PlaceOfEntry(linear), physical | flags);
+        }
+    }
+
+    /// <summary>Maps <see cref="TopPage"/>, of a machine that runs 32-bit code.</summary>
+    public void MapTop(ulong physical) => Map(TopPage, physical, Present | Writable);
+
+    /// <summary>Where the page-table entry of a linear page lies in this machine's mode.</summary>
+    public ulong PlaceOfEntry(ulong linear)
+    {
+        ulong table = linear >= TopPage ? TopTable : Tables, page = linear >= TopPage ? _mode == GuestMode.Legacy ? 1023ul : 511 : linear >> 12;
+        return table + (page * (_mode == GuestMode.Legacy ? 4ul : 8));
+    }
 
     /// <summary>Where the page-table entry of a linear page lies.</summary>
     public static ulong EntryOf(ulong linear) => Tables + ((linear >> 12) * 8);
 
     /// <summary>Assembles code that runs at one address to another (a page's place in memory).</summary>
-    public int Load(ulong physical, Action<Assembler> code, ulong? linear = null)
+    public int Load(ulong physical, Action<Assembler> code, ulong? linear = null, int? bits = null)
     {
-        byte[] bytes = Assemble(linear ?? physical, code);
+        byte[] bytes = Assemble(linear ?? physical, code, bits ?? (_mode == GuestMode.Long ? 64 : 32));
         bytes.CopyTo(new Span<byte>(Host + physical, bytes.Length));
         for (ulong page = physical >> 12; page <= (physical + (ulong)bytes.Length) >> 12; page++)
         {
@@ -143,9 +186,9 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
         return bytes.Length;
     }
 
-    public static byte[] Assemble(ulong linear, Action<Assembler> code)
+    public static byte[] Assemble(ulong linear, Action<Assembler> code, int bits = 64)
     {
-        var assembler = new Assembler(64);
+        var assembler = new Assembler(bits);
         code(assembler);
         using var stream = new MemoryStream();
         assembler.Assemble(new StreamCodeWriter(stream), linear);
@@ -183,7 +226,7 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
             lines.Add($"r{n} {Cpu.GetGeneralRegister(n):X}");
         }
 
-        if (Vector >= 0)
+        if (Vector >= 0 && Cpu.GetGeneralRegister(4) <= MemoryBytes - 48)
         {
             lines.Add(string.Join(' ', Enumerable.Range(0, 6).Select(n => Frame(n).ToString("X"))));
         }
@@ -290,29 +333,67 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
 
     private void WriteTables()
     {
-        Write(Directory, (Directory + 0x1000) | 7);
-        Write(Directory + 0x1000, (Directory + 0x2000) | 7);
-        for (ulong n = 0; n < MappedBytes >> 21; n++)
-        {
-            Write(Directory + 0x2000 + (n * 8), (Tables + (n << 12)) | 7);
-        }
-
+        WriteDirectories();
         for (ulong page = 0; page < MemoryBytes; page += 4096)
         {
-            Map(page, page, Present | Writable);
+            Map(page, page, Present | Writable | (_user ? User : 0));
         }
 
         Write(Gdt + KernelCode, 0x00AF_9B00_0000_FFFF);
         Write(Gdt + KernelData, 0x00CF_9300_0000_FFFF);
         Write(Gdt + (UserCode & ~7ul), 0x00AF_FB00_0000_FFFF);
         Write(Gdt + (UserData & ~7ul), 0x00CF_F300_0000_FFFF);
-        Write(TaskState + 4, HandlerStackTop);
+        Write(Gdt + KernelCode32, 0x00CF_9B00_0000_FFFF);
+        Write(Gdt + (UserCode32 & ~7ul), 0x00CF_FB00_0000_FFFF);
+        Write(Gdt + ShiftedData, 0x00CF_F300_0000_FFFF | (ShiftedBase << 16));
+        Write(Gdt + BasedData, 0x00CF_F300_0000_FFFF | (BasedBase << 16));
+        Write(Gdt + LimitedData, 0x0040_F300_0000_0000 | (Data << 16) | Limit);
+        bool wide = _mode is GuestMode.Long or GuestMode.Compatibility;
+        Write(TaskState + 4, HandlerStackTop | (wide ? 0ul : (ulong)KernelData << 32));
         Write(TaskState + 36, HandlerStackTop);
         for (uint vector = 0; vector < 256; vector++)
         {
             ulong handler = Handlers + (vector * HandlerBytes);
             Memory[(int)handler] = 0xF4;
-            Write(Idt + (vector * 16), (handler & 0xFFFF) | (KernelCode << 16) | (1ul << 32) | (0x8Eul << 40) | ((handler >> 16) << 48));
+            ulong gate = (handler & 0xFFFF) | (0x8Eul << 40) | ((handler >> 16) << 48);
+            Write(Idt + (vector * (wide ? 16ul : 8)), gate | (wide ? (KernelCode << 16) | (1ul << 32) : (ulong)KernelCode32 << 16));
+        }
+    }
+
+    private void WriteDirectories()
+    {
+        if (_mode == GuestMode.Legacy)
+        {
+            for (ulong n = 0; n < MappedBytes >> 22; n++)
+            {
+                *(uint*)(Host + Directory + (n * 4)) = (uint)(Tables + (n << 12)) | 7;
+            }
+
+            for (ulong n = 255; n < 1024; n += 256)
+            {
+                *(uint*)(Host + Directory + (n * 4)) = (uint)TopTable | 7;
+            }
+
+            return;
+        }
+
+        ulong pointers = Directory + (_mode == GuestMode.Pae ? 0ul : 0x1000), rights = _mode == GuestMode.Pae ? 1ul : 7;
+        if (_mode != GuestMode.Pae)
+        {
+            Write(Directory, pointers | 7);
+        }
+
+        Write(pointers, (Directory + 0x2000) | rights);
+        for (ulong n = 1; n < 4; n++)
+        {
+            Write(pointers + (n * 8), TopDirectory | rights);
+        }
+
+        Write(Directory + 0x2000 + (511 * 8), TopTable | 7);
+        Write(TopDirectory + (511 * 8), TopTable | 7);
+        for (ulong n = 0; n < MappedBytes >> 21; n++)
+        {
+            Write(Directory + 0x2000 + (n * 8), (Tables + (n << 12)) | 7);
         }
     }
 
