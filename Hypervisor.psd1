@@ -24,6 +24,7 @@
         'Get-VMProcessorCounter'
         'Get-VMResource'
         'Get-VMTranslation'
+        'Move-ResourcePool'
         'Move-VM'
         'New-ResourcePool'
         'New-VM'

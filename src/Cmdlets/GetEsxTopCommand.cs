@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Management.Automation;
 using Hypervisor.Cmdlets.Console;
+using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Monitoring;
 using Hypervisor.Engine.Monitoring.Screen;
@@ -57,6 +58,7 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
     /// </summary>
     [Parameter(Position = 0)]
     [ValidateNotNullOrEmpty]
+    [ArgumentCompleter(typeof(EsxTopPanelCompleter))]
     public string Panel { get; set; } = "Cpu";
 
     /// <summary>Seconds between two snapshots, 0.1 or more; 2 when not given. On the screen 0.5 or more; when not given, 5 or what the key W has kept.</summary>
@@ -105,6 +107,7 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
         }
 
         EsxTopPanel panel = EsxTopPanels.Find(VIHost, Panel);
+        TellOfOthers();
         IReadOnlyList<IEsxTopCounters> before = panel.Take();
         for (int i = 0; i < Iterations; i++)
         {
@@ -152,6 +155,7 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
     private void WriteBatch()
     {
         IReadOnlyList<EsxTopPanel> panels = EsxTopPanels.Of(VIHost);
+        TellOfOthers();
         var csv = new PerfmonCsv(Environment.MachineName);
         IReadOnlyList<IEsxTopCounters>[] before = [.. panels.Select(static panel => panel.Take())];
         for (int i = 0; i < Iterations; i++)
@@ -160,6 +164,15 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
             IReadOnlyList<IEsxTopCounters>[] after = [.. panels.Select(static panel => panel.Take())];
             EmitAll(csv.Lines(DateTime.UtcNow, panels.SelectMany((panel, index) => panel.Batch(before[index], after[index]))));
             before = after;
+        }
+    }
+
+    // Else the rows of a machine that runs would be missing without a word.
+    private void TellOfOthers()
+    {
+        foreach (string sentence in MachinesElsewhere.Describe(VIHost))
+        {
+            Warn(sentence);
         }
     }
 

@@ -29,6 +29,7 @@ public sealed class GetIoControlCommand : HypervisorCmdlet
     /// <summary>Datastores by name, with wildcards: mount points of the host.</summary>
     [Parameter(ParameterSetName = DatastoreSet)]
     [ValidateNotNullOrEmpty]
+    [ArgumentCompleter(typeof(DatastoreNameCompleter))]
     public string[]? Datastore { get; set; }
 
     private protected override void Process()

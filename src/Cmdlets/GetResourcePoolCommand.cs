@@ -13,6 +13,10 @@ namespace Hypervisor.Cmdlets;
 /// <code>Get-VM web | Get-ResourcePool</code>
 /// The pool that a machine is in.
 /// </example>
+/// <example>
+/// <code>Get-VMHost | Get-ResourcePool -NoRecursion</code>
+/// The pools directly in the host's own.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "ResourcePool", DefaultParameterSetName = ByName)]
 [OutputType(typeof(ResourcePool))]
 public sealed class GetResourcePoolCommand : HypervisorCmdlet
@@ -25,7 +29,7 @@ public sealed class GetResourcePoolCommand : HypervisorCmdlet
     [ValidateNotNullOrEmpty]
     public string[]? Name { get; set; }
 
-    /// <summary>Pools in which to look, or their names; what is in pools in them counts too.</summary>
+    /// <summary>Pools in which to look, or their names, or the host; what is in pools in them counts too.</summary>
     [Parameter(ParameterSetName = ByName, ValueFromPipeline = true)]
     [ResourcePoolTransformation]
     [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
@@ -52,7 +56,7 @@ public sealed class GetResourcePoolCommand : HypervisorCmdlet
         {
             foreach (VirtualMachine machine in Resolve(machines))
             {
-                Emit(all.First(pool => string.Equals(pool.Name, machine.ResourcePool, StringComparison.OrdinalIgnoreCase)));
+                Emit(machine.ResourcePool);
             }
 
             return;
@@ -60,9 +64,17 @@ public sealed class GetResourcePoolCommand : HypervisorCmdlet
 
         if (Id is { } ids)
         {
-            foreach (ResourcePool pool in all.Where(pool => ids.Contains(pool.Id, StringComparer.OrdinalIgnoreCase)))
+            foreach (string id in ids)
             {
-                Emit(pool);
+                if (all.FirstOrDefault(pool => string.Equals(pool.Id, id, StringComparison.OrdinalIgnoreCase)) is { } pool)
+                {
+                    Emit(pool);
+                }
+                else
+                {
+                    Complain(new CommandError(
+                        new ItemNotFoundInInventoryException($"There is no resource pool with the identity '{id}' on this host ({VIHost.Folder.Root})."), "ResourcePoolNotFound", ErrorCategory.ObjectNotFound, id));
+                }
             }
 
             return;
@@ -71,31 +83,13 @@ public sealed class GetResourcePoolCommand : HypervisorCmdlet
         IEnumerable<ResourcePool> found = Name is null ? all : Name.SelectMany(name => ResourcePools.Find(this, name)).DistinctBy(static pool => pool.Id);
         if (Location is not null)
         {
-            HashSet<string> places = [.. ResourcePools.Resolve(this, Location).Select(static pool => pool.Name)];
-            found = found.Where(pool => IsIn(pool, places, all));
+            ResourcePool[] within = [.. ResourcePools.Within(ResourcePools.Resolve(this, Location), isDeep: !IsOn(NoRecursion))];
+            found = Name is null ? within : found.Where(pool => within.Any(other => other.Id == pool.Id));
         }
 
         foreach (ResourcePool pool in found)
         {
             Emit(pool);
         }
-    }
-
-    private bool IsIn(ResourcePool pool, HashSet<string> places, IReadOnlyList<ResourcePool> all)
-    {
-        for (ResourcePool? now = pool; now?.Configuration is not null; now = all.FirstOrDefault(other => other.Name == now.Parent))
-        {
-            if (places.Contains(now.Parent))
-            {
-                return true;
-            }
-
-            if (IsOn(NoRecursion))
-            {
-                break;
-            }
-        }
-
-        return false;
     }
 }

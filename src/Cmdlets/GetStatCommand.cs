@@ -95,6 +95,7 @@ public sealed class GetStatCommand : HypervisorCmdlet
 
     private protected override void Begin()
     {
+        StatisticsEntities.CheckTimes(IsBound(nameof(Start)) ? Start : null, IsBound(nameof(Finish)) ? Finish : null);
         IEnumerable<StatisticsInterval> asked = (IntervalSecs ?? []).Select(static seconds => StatisticsInterval.Of(seconds))
             .Concat((IntervalMins ?? []).Select(static minutes => StatisticsInterval.Of((long)minutes * SecondsPerMinute)));
         _intervals.AddRange((IsOn(Realtime) ? asked.Prepend(StatisticsInterval.Realtime) : asked).Distinct());
@@ -103,7 +104,7 @@ public sealed class GetStatCommand : HypervisorCmdlet
             _intervals.Add(IsBound(nameof(Start)) ? StatisticsInterval.Covering(DateTime.Now - Start) : StatisticsInterval.Realtime);
         }
 
-        _names = Stat is null ? null : [.. Stat.Where(IsKnown)];
+        _names = Stat is null ? null : [.. Stat.Where(name => StatisticsEntities.IsKnownCounter(this, name))];
     }
 
     private protected override void Process()
@@ -150,18 +151,5 @@ public sealed class GetStatCommand : HypervisorCmdlet
             Finish = IsBound(nameof(Finish)) ? Finish : null,
             MaxSamples = IsBound(nameof(MaxSamples)) ? MaxSamples : null,
         };
-    }
-
-    private bool IsKnown(string name)
-    {
-        var pattern = new NamePattern(name);
-        if (NamePattern.ContainsWildcards(name) || StatisticsCounters.All.Any(counter => pattern.IsMatch(counter.Name)))
-        {
-            return true;
-        }
-
-        Complain(new CommandError(
-            new ItemNotFoundInInventoryException($"There is no counter '{name}'. Get-StatType lists those that a machine or the host has samples of."), "CounterNotFound", ErrorCategory.ObjectNotFound, name));
-        return false;
     }
 }

@@ -19,10 +19,12 @@ namespace Hypervisor.Cmdlets;
 public sealed class GetStatTypeCommand : HypervisorCmdlet
 {
     private readonly SortedSet<string> _found = new(StringComparer.Ordinal);
+    private List<string>? _names;
 
     /// <summary>Names, with wildcards; all when not given.</summary>
     [Parameter(Position = 0)]
     [ValidateNotNullOrEmpty]
+    [ArgumentCompleter(typeof(StatisticsCounterCompleter))]
     public string[]? Name { get; set; }
 
     /// <summary>Machines or the host, or their names; all when not given.</summary>
@@ -41,14 +43,27 @@ public sealed class GetStatTypeCommand : HypervisorCmdlet
 
     /// <summary>Intervals as Get-StatInterval gives them, or their names or seconds.</summary>
     [Parameter]
+    [ArgumentCompleter(typeof(StatisticsIntervalCompleter))]
     public object[]? Interval { get; set; }
 
     /// <summary>Samples of 20 seconds; also when no interval is given.</summary>
     [Parameter]
     public SwitchParameter Realtime { get; set; }
 
+    private protected override void Begin()
+    {
+        _names = Name is null ? null : [.. Name.Where(name => StatisticsEntities.IsKnownCounter(this, name))];
+        StatisticsEntities.CheckTimes(IsBound(nameof(Start)) ? Start : null, IsBound(nameof(Finish)) ? Finish : null);
+    }
+
     private protected override void Process()
     {
+        if (_names is { Count: 0 })
+        {
+            // Each name was an error already.
+            return;
+        }
+
         StatisticsInterval[] intervals = [.. (Interval ?? []).SelectMany(IntervalsOf)];
         if (IsOn(Realtime) || intervals.Length == 0)
         {
@@ -59,7 +74,7 @@ public sealed class GetStatTypeCommand : HypervisorCmdlet
         IEnumerable<string> names = entities.SelectMany(entity => intervals.SelectMany(interval => entity.Host.Statistics.CountersOf(entity.Id, new StatisticsQuery
         {
             Interval = interval,
-            Counters = Name,
+            Counters = _names,
             Start = IsBound(nameof(Start)) ? Start : null,
             Finish = IsBound(nameof(Finish)) ? Finish : null,
         })));

@@ -23,8 +23,8 @@ public sealed class MoveVMCommand : HypervisorCmdlet
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
     public VirtualMachine[] VM { get; set; } = [];
 
-    /// <summary>Pool, or its name; Resources is the host's own.</summary>
-    [Parameter(Mandatory = true, Position = 1)]
+    /// <summary>Pool, or its name; Resources, or the host, is the host's own.</summary>
+    [Parameter(Mandatory = true, Position = 1, ValueFromPipeline = true)]
     [ResourcePoolTransformation]
     [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
     public ResourcePool? Destination { get; set; }

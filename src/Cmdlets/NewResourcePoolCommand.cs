@@ -13,6 +13,10 @@ namespace Hypervisor.Cmdlets;
 /// <code>New-ResourcePool -Location production -Name web -CpuLimitMhz 1000</code>
 /// A pool in a pool.
 /// </example>
+/// <example>
+/// <code>Get-VMHost | New-ResourcePool -Name test -CpuSharesLevel Low</code>
+/// As in PowerCLI; the host stands for its own pool.
+/// </example>
 [Cmdlet(VerbsCommon.New, "ResourcePool", SupportsShouldProcess = true)]
 [OutputType(typeof(ResourcePool))]
 public sealed class NewResourcePoolCommand : ResourcePoolCommand
@@ -21,7 +25,7 @@ public sealed class NewResourcePoolCommand : ResourcePoolCommand
     [Parameter(Mandatory = true, Position = 0)]
     public string Name { get; set; } = "";
 
-    /// <summary>Pool that it is to be in, or its name; the host's own when not given.</summary>
+    /// <summary>Pool that it is to be in, or its name, or the host; the host's own when not given.</summary>
     [Parameter(ValueFromPipeline = true)]
     [ResourcePoolTransformation]
     [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
@@ -37,7 +41,7 @@ public sealed class NewResourcePoolCommand : ResourcePoolCommand
 
         if (MayChange(Name, "Create resource pool"))
         {
-            Attempt(Name, () => Emit(Await(VIHost.CreateResourcePool(
+            Attempt(Name, () => Emit(Await((parent?.Host ?? VIHost).CreateResourcePool(
                 Change(new ResourcePoolConfiguration { Id = Guid.NewGuid(), Name = Name, ParentId = parent?.Configuration?.Id })))));
         }
     }

@@ -74,7 +74,7 @@ public abstract class ResourcePoolCommand : HypervisorCmdlet
             NumMemShares = memoryShares,
             MemReservationMB = ResourceValues.Memory(this, nameof(MemReservationMB), MemReservationMB, nameof(MemReservationGB), MemReservationGB, old.MemReservationMB) ?? 0,
             MemExpandableReservation = IsBound(nameof(MemExpandableReservation)) ? MemExpandableReservation : old.MemExpandableReservation,
-            MemLimitMB = ResourceValues.Memory(this, nameof(MemLimitMB), MemLimitMB, nameof(MemLimitGB), MemLimitGB, old.MemLimitMB),
+            MemLimitMB = ResourceValues.MemoryLimit(this, nameof(MemLimitMB), MemLimitMB, nameof(MemLimitGB), MemLimitGB, old.MemLimitMB),
         };
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Hypervisor.Engine.Inventory;
 
 namespace Hypervisor.Cmdlets;
@@ -5,7 +6,8 @@ namespace Hypervisor.Cmdlets;
 /// <summary>Turns what a user writes about shares and limits into parts of a configuration.</summary>
 internal static class ResourceValues
 {
-    private const decimal MBPerGB = 1024m;
+    private const decimal MBPerGB = 1024m, MaxGB = 1L << 40;
+    private const string ProcessorPrefix = "Cpu", NoAffinity = "NoAffinity";
 
     /// <summary>A limit: -1 and $null stand for none.</summary>
     public static long? Limit(long? value) => value == -1 ? null : value;
@@ -27,7 +29,7 @@ internal static class ResourceValues
         return hasNumber ? (SharesLevel.Custom, number) : hasLevel ? (level, level == SharesLevel.Custom ? old.Number : 0) : old;
     }
 
-    /// <summary>An amount of memory given in MB or GB; the old one when neither is.</summary>
+    /// <summary>An amount of memory given in MB or GB, to the MB; the old one when neither is.</summary>
     public static long? Memory(HypervisorCmdlet cmdlet, string megabytesName, long? megabytes, string gigabytesName, decimal? gigabytes, long? old)
     {
         bool inMB = cmdlet.IsBound(megabytesName), inGB = cmdlet.IsBound(gigabytesName);
@@ -36,6 +38,29 @@ internal static class ResourceValues
             throw new InvalidConfigurationException($"Give -{megabytesName} or -{gigabytesName}, not both.");
         }
 
-        return inMB ? Limit(megabytes) : inGB ? gigabytes == -1 ? null : (long?)(gigabytes * MBPerGB) : old;
+        if (inGB && gigabytes is < -MaxGB or > MaxGB)
+        {
+            throw new InvalidConfigurationException($"-{gigabytesName} {gigabytes}: no computer has so much memory.");
+        }
+
+        return inMB ? megabytes : inGB ? (long?)(gigabytes * MBPerGB) : old;
+    }
+
+    /// <summary>The same of a limit: -1, in either unit, and $null stand for none.</summary>
+    public static long? MemoryLimit(HypervisorCmdlet cmdlet, string megabytesName, long? megabytes, string gigabytesName, decimal? gigabytes, long? old) =>
+        Memory(cmdlet, megabytesName, Limit(megabytes), gigabytesName, gigabytes == -1 ? null : gigabytes, old);
+
+    /// <summary>Processors by PowerCLI's names: Cpu0, Cpu1 and so on, or NoAffinity for all.</summary>
+    public static int[] Affinity(string[] names)
+    {
+        if (names is [var only] && only.Equals(NoAffinity, StringComparison.OrdinalIgnoreCase))
+        {
+            return [];
+        }
+
+        return [.. names.Select(static name =>
+            name.StartsWith(ProcessorPrefix, StringComparison.OrdinalIgnoreCase) && int.TryParse(name.AsSpan(ProcessorPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+                ? number
+                : throw new InvalidConfigurationException($"'{name}' is no processor; they are named {ProcessorPrefix}0, {ProcessorPrefix}1 and so on, and {NoAffinity} alone stands for all.")).Distinct().Order()];
     }
 }

@@ -18,15 +18,19 @@ namespace Hypervisor.Cmdlets;
 /// Limits all disks of some machines; $null takes the limit away.
 /// </example>
 /// <example>
+/// <code>Get-VM | Get-IoControl | Where-Object DiskLimitIOPerSecond -ge 0 | Set-IoControl -DiskLimitIOPerSecond $null</code>
+/// Takes away all limits that there are.
+/// </example>
+/// <example>
 /// <code>Set-IoControl -Datastore / -StorageIOControlEnabled $true -CongestionThresholdMillisecond 15</code>
 /// Gives the device fewer operations at once while it takes longer than 15 ms for one, and divides them by shares.
 /// </example>
 [Cmdlet(VerbsCommon.Set, "IoControl", SupportsShouldProcess = true, DefaultParameterSetName = DiskSet)]
-[OutputType(typeof(DiskIoControl), ParameterSetName = [DiskSet])]
-[OutputType(typeof(DatastoreIoControl), ParameterSetName = [DatastoreSet])]
+[OutputType(typeof(DiskIoControl), ParameterSetName = [DiskSet, DiskObjectSet])]
+[OutputType(typeof(DatastoreIoControl), ParameterSetName = [DatastoreSet, DatastoreObjectSet])]
 public sealed class SetIoControlCommand : HypervisorCmdlet
 {
-    private const string DatastoreSet = "Datastore", DiskSet = "Disk";
+    private const string DatastoreSet = "Datastore", DiskSet = "Disk", DatastoreObjectSet = "DatastoreObject", DiskObjectSet = "DiskObject";
     private const decimal BytesPerMB = 1 << 20;
 
     /// <summary>Machines, or their names, whose disks are set.</summary>
@@ -40,83 +44,119 @@ public sealed class SetIoControlCommand : HypervisorCmdlet
     [ValidateNotNullOrEmpty]
     public string[]? Disk { get; set; }
 
+    /// <summary>Disks as Get-IoControl gives them.</summary>
+    [Parameter(Mandatory = true, ValueFromPipeline = true, ParameterSetName = DiskObjectSet)]
+    public DiskIoControl[] DiskIoControl { get; set; } = [];
+
     /// <summary>Importance: Low is 500 shares, Normal 1000, High 2000, Custom those of -NumDiskShares.</summary>
     [Parameter(ParameterSetName = DiskSet)]
+    [Parameter(ParameterSetName = DiskObjectSet)]
     public SharesLevel DiskSharesLevel { get; set; }
 
     /// <summary>Shares, 1 to 1000000.</summary>
     [Parameter(ParameterSetName = DiskSet)]
+    [Parameter(ParameterSetName = DiskObjectSet)]
     public int NumDiskShares { get; set; }
 
     /// <summary>Most operations a second; $null or -1 for no limit.</summary>
     [Parameter(ParameterSetName = DiskSet)]
+    [Parameter(ParameterSetName = DiskObjectSet)]
     [AllowNull]
     public long? DiskLimitIOPerSecond { get; set; }
 
     /// <summary>Most MB (2^20 bytes) a second; $null or -1 for no limit.</summary>
     [Parameter(ParameterSetName = DiskSet)]
+    [Parameter(ParameterSetName = DiskObjectSet)]
     [AllowNull]
     public decimal? DiskLimitMBPerSecond { get; set; }
 
     /// <summary>Operations a second that the disk gets before others get any; 0 for none.</summary>
     [Parameter(ParameterSetName = DiskSet)]
+    [Parameter(ParameterSetName = DiskObjectSet)]
     public long DiskReservationIOPerSecond { get; set; }
 
     /// <summary>A datastore: a mount point of the host, or a path on its file system.</summary>
     [Parameter(Mandatory = true, ParameterSetName = DatastoreSet)]
     [ValidateNotNullOrEmpty]
+    [ArgumentCompleter(typeof(DatastoreNameCompleter))]
     public string Datastore { get; set; } = "";
+
+    /// <summary>Datastores as Get-IoControl gives them.</summary>
+    [Parameter(Mandatory = true, ValueFromPipeline = true, ParameterSetName = DatastoreObjectSet)]
+    public DatastoreIoControl[] DatastoreIoControl { get; set; } = [];
 
     /// <summary>Whether the device's latency governs how many operations it is given at once.</summary>
     [Parameter(ParameterSetName = DatastoreSet)]
+    [Parameter(ParameterSetName = DatastoreObjectSet)]
     [Alias("Enabled")]
     public bool StorageIOControlEnabled { get; set; }
 
     /// <summary>Latency above which the datastore counts as congested, 1 to 1000 ms; makes the mode Manual.</summary>
     [Parameter(ParameterSetName = DatastoreSet)]
+    [Parameter(ParameterSetName = DatastoreObjectSet)]
     public int CongestionThresholdMillisecond { get; set; }
 
     /// <summary>Manual, or Automatic: the latency at which the datastore gives -PercentOfPeakThroughput.</summary>
     [Parameter(ParameterSetName = DatastoreSet)]
+    [Parameter(ParameterSetName = DatastoreObjectSet)]
     public CongestionThresholdMode CongestionThresholdMode { get; set; }
 
     /// <summary>Part of the peak throughput for the automatic mode, 50 to 100 percent.</summary>
     [Parameter(ParameterSetName = DatastoreSet)]
+    [Parameter(ParameterSetName = DatastoreObjectSet)]
     public int PercentOfPeakThroughput { get; set; }
 
     /// <summary>Most operations at the device at once, 4 to 1024.</summary>
     [Parameter(ParameterSetName = DatastoreSet)]
+    [Parameter(ParameterSetName = DatastoreObjectSet)]
     public int QueueDepth { get; set; }
 
     /// <summary>Most operations a second of all disks together; $null or -1 for no limit.</summary>
     [Parameter(ParameterSetName = DatastoreSet)]
+    [Parameter(ParameterSetName = DatastoreObjectSet)]
     [AllowNull]
     public long? LimitIOPerSecond { get; set; }
 
     private protected override void Process()
     {
-        if (IsBound(nameof(Datastore)))
+        string[] datastores = IsBound(nameof(Datastore)) ? [ResolvePath(Datastore)] : [.. DatastoreIoControl.Select(static one => one.Datastore)];
+        foreach (string datastore in datastores)
         {
-            if (MayChange(Datastore, "Configure storage I/O control"))
+            if (MayChange(datastore, "Configure storage I/O control"))
             {
-                Deliver(VIHost.ConfigureDatastoreIo(ResolvePath(Datastore), Change), runAsync: false);
+                Deliver(VIHost.ConfigureDatastoreIo(datastore, Change), runAsync: false);
             }
-
-            return;
         }
 
         foreach (VirtualMachine machine in Resolve(VM))
         {
-            if (MayChange(machine.Name, "Configure storage I/O control of disks"))
+            Configure(machine, Disk);
+        }
+
+        foreach (DiskIoControl disk in DiskIoControl)
+        {
+            if (VIHost.FindMachine(disk.VMId) is { } machine)
             {
-                Attempt(machine, () =>
-                {
-                    foreach (DiskIoControl disk in (DiskIoControl[])Await(machine.Host!.ConfigureDiskIo(machine, Disk, Change))!)
-                    {
-                        Emit(disk);
-                    }
-                });
+                Configure(machine, [disk.Disk]);
             }
+            else
+            {
+                Complain(NotFound(disk.VM));
+            }
+        }
+    }
+
+    private void Configure(VirtualMachine machine, string[]? disks)
+    {
+        if (MayChange(machine.Name, disks is null ? "Configure storage I/O control of disks" : $"Configure storage I/O control of {string.Join(", ", disks)}"))
+        {
+            Attempt(machine, () =>
+            {
+                foreach (DiskIoControl disk in (DiskIoControl[])Await(machine.Host!.ConfigureDiskIo(machine, disks, Change))!)
+                {
+                    Emit(disk);
+                }
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Globalization;
 using System.Management.Automation;
+using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Engine.Inventory;
 
 namespace Hypervisor.Cmdlets;
@@ -15,13 +16,22 @@ namespace Hypervisor.Cmdlets;
 /// A third of the processor time that there is.
 /// </example>
 /// <example>
-/// <code>Set-VMHost -AdvancedSetting @{ 'sched.cpuCount' = 4 }</code>
-/// Machines use four processors and leave the others alone.
+/// <code>Get-VMHost | Set-VMHost -AdvancedSetting @{ 'sched.powerCapInWatts' = $null; 'sched.powerIdleInWatts' = $null; 'sched.powerBusyInWatts' = $null }</code>
+/// Takes that away again.
+/// </example>
+/// <example>
+/// <code>Set-VMHost -AdvancedSetting @{ 'sched.cpuCount' = 1 }</code>
+/// Machines use one processor and leave the others alone.
 /// </example>
 [Cmdlet(VerbsCommon.Set, "VMHost", SupportsShouldProcess = true)]
 [OutputType(typeof(VMHost))]
 public sealed class SetVMHostCommand : HypervisorCmdlet
 {
+    /// <summary>The host, or its name; there is one.</summary>
+    [Parameter(Position = 0, ValueFromPipeline = true)]
+    [VMHostTransformation]
+    public VMHost[]? VMHost { get; set; }
+
     /// <summary>Settings to add or change; one with a null value goes.</summary>
     [Parameter]
     [ValidateNotNull]
@@ -39,13 +49,16 @@ public sealed class SetVMHostCommand : HypervisorCmdlet
 
     private protected override void Process()
     {
-        if (MayChange(Environment.MachineName, "Change settings of the host"))
+        foreach (HypervisorHost host in VMHost is null && !ExpectsInput ? [VIHost] : VMHosts.Resolve(this, VMHost ?? []))
         {
-            Attempt(null, () =>
+            if (MayChange(Environment.MachineName, "Change settings of the host"))
             {
-                Hashtable changes = Changes();
-                Emit(Await(VIHost.ReconfigureHost(old => MachineSettings.Merge(old, changes))));
-            });
+                Attempt(Environment.MachineName, () =>
+                {
+                    Hashtable changes = Changes();
+                    Emit(Await(host.ReconfigureHost(old => MachineSettings.Merge(old, changes))));
+                });
+            }
         }
     }
 
@@ -62,7 +75,7 @@ public sealed class SetVMHostCommand : HypervisorCmdlet
             throw new InvalidConfigurationException($"The advanced setting {HostSettings.MemoryBudgetName} and a budget by parameter: give one of them.");
         }
 
-        long? budget = ResourceValues.Memory(this, nameof(MemoryBudgetMB), MemoryBudgetMB, nameof(MemoryBudgetGB), MemoryBudgetGB, null);
+        long? budget = ResourceValues.MemoryLimit(this, nameof(MemoryBudgetMB), MemoryBudgetMB, nameof(MemoryBudgetGB), MemoryBudgetGB, null);
         return new Hashtable(AdvancedSetting) { [HostSettings.MemoryBudgetName] = budget };
     }
 }

@@ -67,6 +67,15 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
     [AllowEmptyCollection]
     public int[]? CpuAffinityList { get; set; }
 
+    /// <summary>The same by PowerCLI's names: Cpu0, Cpu1 …; NoAffinity for all.</summary>
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    public string[]? CpuAffinity { get; set; }
+
+    /// <summary>Any, as machines always share cores; None and Internal are refused.</summary>
+    [Parameter]
+    public HTCoreSharing HTCoreSharing { get; set; }
+
     /// <summary>High lets the machine's processors run sooner when they wake; it gets no more time in the long run.</summary>
     [Parameter]
     public LatencySensitivity LatencySensitivity { get; set; }
@@ -123,6 +132,16 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
         {
             throw new InvalidConfigurationException($"-{nameof(Disk)} says whose values to change, and none is given: -{nameof(DiskSharesLevel)}, -{nameof(NumDiskShares)} or -{nameof(DiskLimitIOPerSecond)}.");
         }
+
+        if (HTCoreSharing != HTCoreSharing.Any)
+        {
+            throw new InvalidConfigurationException($"-{nameof(HTCoreSharing)} {HTCoreSharing} is not possible: the scheduler gives out logical processors and keeps no core for one machine. -{nameof(CpuAffinityList)} chooses among them.");
+        }
+
+        if (CpuAffinity is not null && IsBound(nameof(CpuAffinityList)))
+        {
+            throw new InvalidConfigurationException($"Give -{nameof(CpuAffinity)} or -{nameof(CpuAffinityList)}, not both.");
+        }
     }
 
     private protected override void Process()
@@ -154,12 +173,12 @@ public sealed class SetVMResourceCommand : HypervisorCmdlet
             NumCpuShares = cpuShares,
             CpuReservationMhz = IsBound(nameof(CpuReservationMhz)) ? CpuReservationMhz : old.CpuReservationMhz,
             CpuLimitMhz = IsBound(nameof(CpuLimitMhz)) ? ResourceValues.Limit(CpuLimitMhz) : old.CpuLimitMhz,
-            CpuAffinityList = IsBound(nameof(CpuAffinityList)) ? [.. (CpuAffinityList ?? []).Distinct().Order()] : old.CpuAffinityList,
+            CpuAffinityList = CpuAffinity is not null ? ResourceValues.Affinity(CpuAffinity) : IsBound(nameof(CpuAffinityList)) ? [.. (CpuAffinityList ?? []).Distinct().Order()] : old.CpuAffinityList,
             LatencySensitivity = IsBound(nameof(LatencySensitivity)) ? LatencySensitivity : old.LatencySensitivity,
             MemSharesLevel = memory,
             NumMemShares = memoryShares,
             MemReservationMB = ResourceValues.Memory(this, nameof(MemReservationMB), MemReservationMB, nameof(MemReservationGB), MemReservationGB, old.MemReservationMB) ?? 0,
-            MemLimitMB = ResourceValues.Memory(this, nameof(MemLimitMB), MemLimitMB, nameof(MemLimitGB), MemLimitGB, old.MemLimitMB),
+            MemLimitMB = ResourceValues.MemoryLimit(this, nameof(MemLimitMB), MemLimitMB, nameof(MemLimitGB), MemLimitGB, old.MemLimitMB),
         };
     }
 

@@ -3,7 +3,7 @@ BeforeAll {
     Import-Module $module -Force
     $commands = @(
         'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
-        'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
+        'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-ResourcePool', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
         'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
         'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
 }
@@ -40,7 +40,7 @@ Import-Module '$module'
 
     It 'has help with a synopsis, described parameters and examples for <_>' -ForEach @(
         'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
-        'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
+        'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-ResourcePool', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
         'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
         'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {
         $help = Get-Help $_ -Full

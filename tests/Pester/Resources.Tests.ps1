@@ -68,6 +68,57 @@ Describe 'Resources' {
         { Get-ResourcePool none -ErrorAction Stop } | Should -Throw '*no resource pool named*'
     }
 
+    It 'takes the host for its own pool, and pools for places, as PowerCLI does' {
+        (Get-VMHost | New-ResourcePool -Name outer).Parent | Should -Be 'Resources'
+        (New-ResourcePool -Location (Get-VMHost) -Name other).Parent | Should -Be 'Resources'
+        $null = Get-ResourcePool outer | New-ResourcePool -Name inner
+        (Get-VMHost | Get-ResourcePool -NoRecursion).Name | Should -Be 'outer', 'other'
+        $null = Get-VM web | Move-VM -Destination (Get-ResourcePool inner)
+        (Get-ResourcePool outer | Get-VM).Name | Should -Be 'web'
+        Get-VM -Location outer -NoRecursion | Should -BeNullOrEmpty
+        (Get-VM web).ResourcePool.Name | Should -Be 'inner'
+        (Get-VM | Where-Object ResourcePool -EQ inner).Name | Should -Be 'web'
+        (Get-VM web | Get-VMHost).Name | Should -Be (Get-VMHost).Name
+        (Move-VM web -Destination (Get-VMHost)).ResourcePool.Name | Should -Be 'Resources'
+        (Get-VMHost | Set-VMHost -MemoryBudgetMB 512).MemoryBudgetMB | Should -Be 512
+    }
+
+    It 'moves pools, and not into themselves' {
+        $null = New-ResourcePool outer
+        $null = New-ResourcePool inner -Location outer
+        { Move-ResourcePool outer -Destination inner -ErrorAction Stop } | Should -Throw "*'outer' in 'inner' in 'outer'*"
+        (Get-ResourcePool inner | Move-ResourcePool -Destination (Get-VMHost)).Parent | Should -Be 'Resources'
+        (Move-ResourcePool outer inner).Parent | Should -Be 'inner'
+    }
+
+    It 'has PowerCLI''s parameters' {
+        (Set-VMResourceConfiguration -Configuration (Get-VMResourceConfiguration web) -CpuAffinity Cpu0 -HtCoreSharing Any).CpuAffinityList | Should -Be 0
+        (Set-VMResource web -CpuAffinity NoAffinity).CpuAffinityList | Should -BeNullOrEmpty
+        { Set-VMResource web -HtCoreSharing None -ErrorAction Stop } | Should -Throw '*keeps no core*'
+        { Set-VMResource web -MemReservationMB -1 -ErrorAction Stop } | Should -Throw '*0 MB or more*'
+        $problem = $null
+        Get-ResourcePool -Id nothing -ErrorAction SilentlyContinue -ErrorVariable problem
+        $problem[0].CategoryInfo.Category | Should -Be 'ObjectNotFound'
+    }
+
+    It 'shows tables that fit 80 columns' {
+        $null = New-ResourcePool production -CpuReservationMhz 100 -MemReservationMB 100
+        foreach ($table in (Get-ResourcePool), (Get-VMResource)) {
+            $lines = ($table | Out-String -Width 80).Trim() -split '\r?\n'
+            $lines[1] | Should -Match '^-' -Because 'the header has one line'
+            $lines[0] | Should -Match 'MemLimGB$'
+        }
+    }
+
+    It 'proposes names' {
+        $null = New-ResourcePool 'my pool'
+        (TabExpansion2 'Move-VM web -Destination my').CompletionMatches.CompletionText | Should -Be "'my pool'"
+        (TabExpansion2 'Get-EsxTop -Panel m').CompletionMatches.CompletionText | Should -Be 'Memory'
+        (TabExpansion2 'Get-StatInterval ').CompletionMatches.CompletionText | Should -Contain "'Past day'"
+        (TabExpansion2 'Get-StatType cpu.ready').CompletionMatches.CompletionText | Should -Be 'cpu.ready.summation'
+        (TabExpansion2 'Get-IoControl -Datastore /').CompletionMatches.CompletionText | Should -Contain (Get-IoControl).Datastore[0]
+    }
+
     It 'has no disks to set in a machine without any' {
         (Get-VMResource web).DiskResourceConfiguration | Should -BeNullOrEmpty
         { Set-VMResource web -NumDiskShares 5 -ErrorAction Stop } | Should -Throw '*''web'' has no disk*'

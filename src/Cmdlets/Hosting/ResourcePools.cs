@@ -28,6 +28,32 @@ internal static class ResourcePools
         return found.FirstOrDefault();
     }
 
+    /// <summary>Pools that are in some places.</summary>
+    /// <param name="places">The places.</param>
+    /// <param name="isDeep">Also those in pools in them.</param>
+    public static IEnumerable<ResourcePool> Within(IEnumerable<ResourcePool> places, bool isDeep)
+    {
+        foreach (IGrouping<HypervisorHost, ResourcePool> ofHost in places.GroupBy(static place => place.Host!))
+        {
+            IReadOnlyList<ResourcePool> all = ofHost.Key.GetResourcePools();
+            HashSet<Guid> reached = [.. ofHost.Select(static place => place.Configuration?.Id ?? Guid.Empty)];
+
+            // Each stands behind the one that it is in.
+            foreach (ResourcePool pool in all)
+            {
+                if (pool.Configuration is { } inside && reached.Contains(inside.ParentId ?? Guid.Empty))
+                {
+                    if (isDeep)
+                    {
+                        reached.Add(inside.Id);
+                    }
+
+                    yield return pool;
+                }
+            }
+        }
+    }
+
     /// <summary>Pools by name.</summary>
     public static IReadOnlyList<ResourcePool> Find(HypervisorCmdlet cmdlet, string name)
     {
@@ -51,7 +77,7 @@ public sealed class ResourcePoolNameCompleter : IArgumentCompleter, IValueComple
     {
         ArgumentNullException.ThrowIfNull(wordToComplete);
         return Complete(wordToComplete.Trim('\'', '"'), fakeBoundParameters?["HostPath"] as string)
-            .Select(static name => new CompletionResult(name.Any(char.IsWhiteSpace) ? $"'{name}'" : name, name, CompletionResultType.ParameterValue, name));
+            .Select(static name => new CompletionResult(VirtualMachineNameCompleter.Quote(name), name, CompletionResultType.ParameterValue, name));
     }
 
     IEnumerable<string> IValueCompleter.Complete(string beginning, string? hostPath) => Complete(beginning, hostPath);

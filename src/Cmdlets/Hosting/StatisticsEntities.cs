@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Globalization;
 using System.Management.Automation;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Monitoring.Statistics;
@@ -45,6 +46,31 @@ internal static class StatisticsEntities
                         new ArgumentException($"There are no statistics of a {entity.GetType().Name}; there are of machines and of the host."), "NoStatistics", ErrorCategory.InvalidArgument, entity));
                     break;
             }
+        }
+    }
+
+    /// <summary>A counter has this name, or the name has wildcards; if not, that is an error that the command survives.</summary>
+    public static bool IsKnownCounter(HypervisorCmdlet cmdlet, string name)
+    {
+        var pattern = new NamePattern(name);
+        if (NamePattern.ContainsWildcards(name) || StatisticsCounters.All.Any(counter => pattern.IsMatch(counter.Name)))
+        {
+            return true;
+        }
+
+        cmdlet.Complain(new CommandError(
+            new ItemNotFoundInInventoryException($"There is no counter '{name}'. Get-StatType lists those that a machine or the host has samples of; machines and the host stand behind -Entity."),
+            "CounterNotFound", ErrorCategory.ObjectNotFound, name));
+        return false;
+    }
+
+    /// <summary>Refuses a time that ends before it begins.</summary>
+    /// <exception cref="InvalidConfigurationException">It does.</exception>
+    public static void CheckTimes(DateTime? start, DateTime? finish)
+    {
+        if (start?.ToUniversalTime() > finish?.ToUniversalTime())
+        {
+            throw new InvalidConfigurationException(string.Create(CultureInfo.InvariantCulture, $"-Start {start:yyyy-MM-dd HH:mm:ss} is after -Finish {finish:yyyy-MM-dd HH:mm:ss}."));
         }
     }
 

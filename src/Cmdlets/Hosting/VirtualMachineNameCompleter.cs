@@ -40,6 +40,6 @@ public sealed class VirtualMachineNameCompleter : IArgumentCompleter, IValueComp
         }
     }
 
-    private static string Quote(string name) =>
-        name.All(static c => char.IsLetterOrDigit(c) || c is '-' or '_' or '.') ? name : $"'{name.Replace("'", "''", StringComparison.Ordinal)}'";
+    internal static string Quote(string name) =>
+        name.All(static c => char.IsLetterOrDigit(c) || c is '-' or '_' or '.' or '/') ? name : $"'{name.Replace("'", "''", StringComparison.Ordinal)}'";
 }

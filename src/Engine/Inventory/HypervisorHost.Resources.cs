@@ -13,7 +13,7 @@ public sealed partial class HypervisorHost
     private readonly Lock _applyLock = new();
     private readonly Dictionary<Guid, VirtualMachineConfiguration> _applied = [];
     private ResourceDocument? _appliedDocument;
-    private Dictionary<(Guid Machine, int Index), (long Time, long Run)> _usageSeen = [];
+    private Dictionary<(Guid Machine, int Index), (long Time, long Used)> _usageSeen = [];
 
     /// <summary>The host's own pool, and all pools in it, each after the one that it is in.</summary>
     public IReadOnlyList<ResourcePool> GetResourcePools()
@@ -21,6 +21,9 @@ public sealed partial class HypervisorHost
         ResourceDocument document = _resources.Read();
         return [new ResourcePool(this, null, null), .. document.Pools.Select(pool => new ResourcePool(this, pool, NameOfPool(pool.ParentId)))];
     }
+
+    /// <summary>The host's own pool, which everything is in.</summary>
+    public ResourcePool RootPool => new(this, null, null);
 
     /// <summary>Pools whose name matches a pattern with wildcards.</summary>
     public IReadOnlyList<ResourcePool> FindResourcePools(string pattern)
@@ -51,6 +54,10 @@ public sealed partial class HypervisorHost
             Events.Append("ResourcePoolReconfiguredEvent", MachineEventSeverity.Info, $"Reconfigured resource pool {target.Name}");
             return Task.FromResult<object?>(FindPool(id));
         });
+
+    /// <summary>Puts a pool, with all that is in it, into another one. The task's result is the moved <see cref="ResourcePool"/>.</summary>
+    public VITask MoveResourcePool(ResourcePool target, ResourcePool destination) =>
+        ReconfigureResourcePool(target, old => old with { ParentId = destination.Configuration?.Id });
 
     /// <summary>Removes a pool; what is in it goes to the pool above.</summary>
     public VITask RemoveResourcePool(ResourcePool target) =>
@@ -85,8 +92,11 @@ public sealed partial class HypervisorHost
             return Task.FromResult<object?>(Describe());
         });
 
-    internal string? NameOfPool(Guid? id) =>
-        id is null ? ResourcePool.RootName : _resources.Read().Pools.FirstOrDefault(pool => pool.Id == id)?.Name ?? ResourcePool.RootName;
+    private string NameOfPool(Guid? id) => _resources.Read().Pools.FirstOrDefault(pool => pool.Id == id)?.Name ?? ResourcePool.RootName;
+
+    /// <summary>The pool that a machine is in; the host's own where the pool is gone.</summary>
+    internal ResourcePool PoolOf(VirtualMachineConfiguration machine) =>
+        _resources.Read().Pools.FirstOrDefault(pool => pool.Id == machine.ResourcePoolId) is { } pool ? new ResourcePool(this, pool, NameOfPool(pool.ParentId)) : RootPool;
 
     internal IReadOnlyDictionary<string, string> AdvancedSettings => _resources.Read().Settings;
 
@@ -94,7 +104,7 @@ public sealed partial class HypervisorHost
 
     private HostSettings Settings(ResourceDocument document) => HostSettings.Read(document.Settings, Services.Processors.Value, Services.PhysicalMemoryMB);
 
-    /// <summary>Processor time that machines here used since this was last asked for (or since they were powered on), MHz.</summary>
+    /// <summary>Processor time that machines here used since this was last asked for (or since they were powered on), MHz: what the operating system counted, as in %USED and cpu.usagemhz.</summary>
     internal long CpuUsageMHz()
     {
         if (Services.Scheduler is not { } scheduler)
@@ -105,13 +115,13 @@ public sealed partial class HypervisorHost
         lock (_applyLock)
         {
             double busy = 0;
-            var seen = new Dictionary<(Guid, int), (long Time, long Run)>();
+            var seen = new Dictionary<(Guid, int), (long Time, long Used)>();
             foreach (WorldSample sample in scheduler.Sample())
             {
-                (long time, long run) = _usageSeen.GetValueOrDefault((sample.MachineId, sample.Index), (sample.Time - sample.Age, 0));
+                (long time, long used) = _usageSeen.GetValueOrDefault((sample.MachineId, sample.Index), (sample.Time - sample.Age, 0));
                 long passed = sample.Time - time;
-                busy += passed > 0 ? (sample.Times.Run - run) / (double)passed : 0;
-                seen[(sample.MachineId, sample.Index)] = (sample.Time, sample.Times.Run);
+                busy += passed > 0 ? (sample.Used - used) / (double)passed : 0;
+                seen[(sample.MachineId, sample.Index)] = (sample.Time, sample.Used);
             }
 
             _usageSeen = seen;

@@ -35,7 +35,10 @@ public sealed partial class HypervisorHost
         {
             string[] ids = [.. elsewhere.Select(static machine => StatisticsService.EntityIdOf(machine.Id))];
             IReadOnlyDictionary<string, double> consumed = Statistics.Newest(ids, StatisticsCounters.MemoryConsumed);
-            double othersMB = elsewhere.Sum(machine => consumed.TryGetValue(StatisticsService.EntityIdOf(machine.Id), out double kilobytes) ? kilobytes / KBPerMB : machine.MemoryMB);
+            IReadOnlyDictionary<string, double> overhead = Statistics.Newest(ids, StatisticsCounters.MemoryOverhead);
+            double othersMB = elsewhere.Sum(machine => consumed.TryGetValue(StatisticsService.EntityIdOf(machine.Id), out double kilobytes)
+                ? (kilobytes + overhead.GetValueOrDefault(StatisticsService.EntityIdOf(machine.Id))) / KBPerMB
+                : machine.MemoryMB);
             return (cpu + (long)Statistics.Newest(ids, StatisticsCounters.CpuUsageMHz).Values.Sum(), memoryMB + (long)othersMB);
         }
         catch (StatisticsException)

@@ -76,7 +76,7 @@ internal static class MachineRules
     {
         if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength)
         {
-            throw new InvalidConfigurationException($"A machine's name has 1 to {MaxNameLength} characters; this one has {name?.Length ?? 0}.");
+            throw new InvalidConfigurationException($"A name has 1 to {MaxNameLength} characters; this one has {name?.Length ?? 0}.");
         }
 
         if (name != name.Trim())
@@ -94,7 +94,7 @@ internal static class MachineRules
 
         if (name is "." or "..")
         {
-            throw new InvalidConfigurationException($"'{name}' is not a name for a machine.");
+            throw new InvalidConfigurationException($"'{name}' is not possible as a name.");
         }
     }
 

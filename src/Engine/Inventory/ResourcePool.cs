@@ -102,6 +102,17 @@ public sealed class ResourcePool
 
     internal static ResourcePool Reference(string name) => new(name);
 
+    /// <summary>The same pool; or the name of this one, without regard to case, as PowerShell's -eq and Where-Object compare with what stands at their right.</summary>
+    public override bool Equals(object? obj) => obj switch
+    {
+        ResourcePool other => other.Id == Id && other.IsReference == IsReference && other.Host == Host,
+        string name => string.Equals(name, Name, StringComparison.OrdinalIgnoreCase),
+        _ => false,
+    };
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => StringComparer.Ordinal.GetHashCode(Id);
+
     /// <inheritdoc/>
     public override string ToString() => Name;
 }

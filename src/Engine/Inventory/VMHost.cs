@@ -9,8 +9,18 @@ public sealed class VMHost
 {
     private readonly Lazy<BackendFinding[]> _backends;
 
+    private VMHost(string name)
+    {
+        Name = name;
+        IsReference = true;
+        Path = "";
+        AdvancedSettings = new Dictionary<string, string>();
+        _backends = new Lazy<BackendFinding[]>([]);
+    }
+
     internal VMHost(HypervisorHost host)
     {
+        Host = host;
         Path = host.Folder.Root;
         MemoryTotalMB = host.Services.PhysicalMemoryMB;
         IReadOnlyList<VirtualMachine> machines = host.GetMachines();
@@ -109,6 +119,13 @@ public sealed class VMHost
 
     /// <summary>The backend that <c>Auto</c> takes.</summary>
     public BackendKind DefaultBackend => Backends.FirstOrDefault(static finding => finding.IsDefault)?.Backend ?? BackendKind.Software;
+
+    internal HypervisorHost? Host { get; }
+
+    /// <summary>Only a name that a command was given in place of a host.</summary>
+    internal bool IsReference { get; }
+
+    internal static VMHost Reference(string name) => new(name);
 
     /// <inheritdoc/>
     public override string ToString() => Name;

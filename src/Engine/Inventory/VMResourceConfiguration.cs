@@ -39,6 +39,9 @@ public sealed class VMResourceConfiguration
     /// <summary>Physical processors it may use; empty for all.</summary>
     public int[] CpuAffinityList => [.. _settings.CpuAffinityList];
 
+    /// <summary>What its virtual processors share physical cores with: any machine, as the scheduler knows logical processors and no cores.</summary>
+    public HTCoreSharing HTCoreSharing => HTCoreSharing.Any;
+
     /// <summary>How much it suffers from waiting for a processor.</summary>
     public LatencySensitivity LatencySensitivity => _settings.LatencySensitivity;
 

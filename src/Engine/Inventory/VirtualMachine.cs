@@ -53,8 +53,8 @@ public sealed class VirtualMachine
     /// <summary>Folder of the inventory.</summary>
     public string Folder => "vm";
 
-    /// <summary>Resource pool.</summary>
-    public string ResourcePool => Host?.NameOfPool(Configuration.ResourcePoolId) ?? Inventory.ResourcePool.RootName;
+    /// <summary>Resource pool, as it is when this is read; it equals its name too.</summary>
+    public ResourcePool ResourcePool => Host?.PoolOf(Configuration) ?? ResourcePool.Reference(ResourcePool.RootName);
 
     /// <summary>Shares, reservations and limits.</summary>
     public VMResourceConfiguration VMResourceConfiguration => new(this);

@@ -2,6 +2,7 @@ using System.Management.Automation;
 using System.Reflection;
 using Hypervisor.Cmdlets;
 using Hypervisor.Cmdlets.Hosting;
+using Hypervisor.Engine.Inventory;
 using Hypervisor.Shell.Language;
 
 namespace Hypervisor.Shell.Commands;
@@ -92,7 +93,8 @@ internal sealed class ParameterBinder
     }
 
     private static bool Fits(object input, ParameterDefinition parameter) =>
-        parameter.Type.IsInstanceOfType(input) || parameter.ItemType.IsInstanceOfType(input);
+        parameter.Type.IsInstanceOfType(input) || parameter.ItemType.IsInstanceOfType(input)
+        || (input is VMHost && parameter.Has<ResourcePoolTransformationAttribute>());
 
     private static PropertyInfo? PropertyFor(ParameterDefinition parameter, object input) =>
         input.GetType().GetProperties().FirstOrDefault(property => property.CanRead && property.GetIndexParameters().Length == 0 && parameter.Answers(property.Name));
@@ -278,6 +280,11 @@ internal sealed class ParameterBinder
         {
             object plain = parameter.Type.IsArray ? ValueConverter.Items(value) : value is SystemWord word ? word.Text : value;
             value = ResourcePoolTransformationAttribute.Transform(plain);
+        }
+
+        if (parameter.Has<VMHostTransformationAttribute>() && value is not null)
+        {
+            value = VMHostTransformationAttribute.Transform(ValueConverter.Items(value));
         }
 
         if (parameter.Has<StatisticsEntityTransformationAttribute>() && value is not null)

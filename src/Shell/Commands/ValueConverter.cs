@@ -147,9 +147,7 @@ internal static class ValueConverter
 
     private static object? ToNumber(decimal number, Type target, string text, string parameter)
     {
-        bool isWhole = target == typeof(int) || target == typeof(long) || target == typeof(uint) || target == typeof(ulong)
-            || target == typeof(short) || target == typeof(ushort) || target == typeof(byte);
-        if (isWhole && number != decimal.Truncate(number))
+        if (IsWhole(target) && number != decimal.Truncate(number))
         {
             throw new UsageException($"'{text}' is not possible for -{parameter}: a whole number is needed.");
         }
@@ -169,5 +167,10 @@ internal static class ValueConverter
     }
 
     private static UsageException Refusal(string parameter, string text, Type target) =>
-        new($"'{text}' is not possible for -{parameter}: a value of type {target.Name} is needed.");
+        new($"'{text}' is not possible for -{parameter}: {(IsWhole(target) ? "a whole number" : IsFraction(target) ? "a number" : $"a value of type {target.Name}")} is needed.");
+
+    private static bool IsWhole(Type type) => type == typeof(int) || type == typeof(long) || type == typeof(uint) || type == typeof(ulong)
+        || type == typeof(short) || type == typeof(ushort) || type == typeof(byte);
+
+    private static bool IsFraction(Type type) => type == typeof(decimal) || type == typeof(double) || type == typeof(float);
 }

@@ -30,6 +30,15 @@ public sealed class IoControlCommandTests : IDisposable
     }
 
     [Fact]
+    public void What_Get_gave_can_be_set()
+    {
+        Assert.Equal([50, 50], _shell.Run("Get-VM a | Get-IoControl | Set-IoControl -DiskLimitIOPerSecond 50").Cast<DiskIoControl>().Select(static disk => disk.DiskLimitIOPerSecond));
+        DatastoreIoControl datastore = _shell.Run("Get-IoControl | Set-IoControl -CongestionThresholdMillisecond 15").Cast<DatastoreIoControl>().First();
+        Assert.Equal(15, datastore.CongestionThresholdMillisecond);
+        Assert.True(_shell.Succeeded);
+    }
+
+    [Fact]
     public void PowerCLI_s_command_sets_disks_beside_other_resources()
     {
         var set = (VMResourceConfiguration)Assert.Single(_shell.Run("Set-VMResourceConfiguration a -Disk 'Hard disk 2' -DiskSharesLevel High -DiskLimitIOPerSecond 300 -CpuLimitMhz 500"));

@@ -68,7 +68,7 @@ public sealed class ResourceTests : IDisposable
 
         using HypervisorHost other = Open();
         VirtualMachine read = other.FindMachine(machine.Id)!;
-        Assert.Equal("inner", read.ResourcePool);
+        Assert.Equal("inner", read.ResourcePool.Name);
         Assert.Equal((500, 1500, 100), (read.VMResourceConfiguration.CpuReservationMhz, read.VMResourceConfiguration.CpuLimitMhz, read.VMResourceConfiguration.MemReservationMB));
         Assert.Equal([1], read.VMResourceConfiguration.CpuAffinityList);
         Assert.Equal(LatencySensitivity.High, read.VMResourceConfiguration.LatencySensitivity);
@@ -94,8 +94,9 @@ public sealed class ResourceTests : IDisposable
     public void Pools_in_a_circle_with_taken_names_or_the_hosts_name_are_refused()
     {
         ResourcePool a = Pool("a"), b = Pool("b", p => p with { ParentId = a.Configuration!.Id });
-        Assert.Contains("'a' in 'b' in 'a'", Refusal(() => _host.ReconfigureResourcePool(a, pool => pool with { ParentId = b.Configuration!.Id }).Wait()), StringComparison.Ordinal);
-        Assert.Contains("'a' in 'a'", Refusal(() => _host.ReconfigureResourcePool(a, pool => pool with { ParentId = pool.Id }).Wait()), StringComparison.Ordinal);
+        Assert.Contains("'a' in 'b' in 'a'", Refusal(() => _host.MoveResourcePool(a, b).Wait()), StringComparison.Ordinal);
+        Assert.Contains("'a' in 'a'", Refusal(() => _host.MoveResourcePool(a, a).Wait()), StringComparison.Ordinal);
+        Assert.Contains("cannot be changed", Refusal(() => _host.MoveResourcePool(_host.RootPool, b).Wait()), StringComparison.Ordinal);
         Assert.Throws<NameTakenException>(() => Pool("A"));
         Assert.Contains("own pool", Refusal(() => Pool("resources")), StringComparison.Ordinal);
         Assert.Contains("own pool", Refusal(() => _host.RemoveResourcePool(_host.GetResourcePools()[0]).Wait()), StringComparison.Ordinal);
@@ -157,10 +158,42 @@ public sealed class ResourceTests : IDisposable
         Set(machine, static old => old with { CpuSharesLevel = SharesLevel.High });
         _host.Move(machine, pool).Wait();
         VirtualMachine now = _host.FindMachine(machine.Id)!;
-        Assert.Equal(("pool", 4000), (now.ResourcePool, now.VMResourceConfiguration.NumCpuShares));
+        Assert.Equal(("pool", 4000), (now.ResourcePool.Name, now.VMResourceConfiguration.NumCpuShares));
         Assert.Throws<MachineException>(() => _host.Reconfigure(machine, static old => old with { NumCpu = 4 }).Wait());
         _host.RemoveResourcePool(pool).Wait();
-        Assert.Equal("Resources", _host.FindMachine(machine.Id)!.ResourcePool);
+        Assert.Equal("Resources", _host.FindMachine(machine.Id)!.ResourcePool.Name);
+    }
+
+    [Fact]
+    public void A_pool_moves_with_what_runs_in_it_and_its_reservation_has_to_fit_where_it_goes()
+    {
+        ResourcePool small = Pool("small", static p => p with { CpuReservationMhz = 500, CpuExpandableReservation = false }), gold = Pool("gold", static p => p with { CpuReservationMhz = 1000 });
+        VirtualMachine machine = Create("m");
+        using MachineSchedule schedule = _scheduler.Add(machine.Id, "m", 2, MachinePlan.Default);
+        _host.Move(machine, gold).Wait();
+        _host.PowerOn(machine).Wait();
+        Assert.Contains("500 MHz too much", Refusal(() => _host.MoveResourcePool(gold, small).Wait()), StringComparison.Ordinal);
+        ResourcePool outer = Pool("outer");
+        var moved = (ResourcePool)_host.MoveResourcePool(gold, outer).Wait()!;
+        Assert.Equal(("gold", "outer"), (moved.Name, moved.Parent));
+        Assert.Equal(["Resources", "small", "outer", "gold"], _host.GetResourcePools().Select(static pool => pool.Name));
+        Assert.Equal(("gold", "outer"), (schedule.Machine.Parent!.Name, schedule.Machine.Parent.Parent!.Name));
+        Assert.Equal("Resources", ((ResourcePool)_host.MoveResourcePool(gold, _host.RootPool).Wait()!).Parent);
+        Assert.Null(schedule.Machine.Parent.Parent!.Parent);
+    }
+
+    [Fact]
+    public void A_machines_pool_is_the_pool_and_equals_its_name()
+    {
+        ResourcePool pool = Pool("pool");
+        VirtualMachine machine = Create("m");
+        Assert.Equal(_host.RootPool, machine.ResourcePool);
+        _host.Move(machine, pool).Wait();
+        ResourcePool found = _host.FindMachine(machine.Id)!.ResourcePool;
+        Assert.Equal(pool, found);
+        Assert.True(found.Equals("POOL"));
+        Assert.False(found.Equals("other"));
+        Assert.NotEqual(found, _host.RootPool);
     }
 
     [Fact]
@@ -172,7 +205,7 @@ public sealed class ResourceTests : IDisposable
         _host.Move(machine, b).Wait();
         _host.RemoveResourcePool(b).Wait();
         Assert.Equal("a", _host.FindResourcePools("c").Single().Parent);
-        Assert.Equal("a", _host.FindMachine(machine.Id)!.ResourcePool);
+        Assert.Equal("a", _host.FindMachine(machine.Id)!.ResourcePool.Name);
         Assert.Contains("does not exist any more", Refusal(() => _host.Move(machine, b).Wait()), StringComparison.Ordinal);
     }
 

@@ -39,7 +39,7 @@ public sealed class BindingTests : IDisposable
 
     [Theory]
     [InlineData("New-VM", "needs -Name")]
-    [InlineData("New-VM a -NumCpu x", "Int32")]
+    [InlineData("New-VM a -NumCpu x", "a whole number is needed")]
     [InlineData("New-VM a -NumCpu 1.5", "whole number")]
     [InlineData("New-VM a -NumCpu 99999999999", "too large")]
     [InlineData("New-VM a -Backend Xen", "Auto, Kvm, Whp, Software")]

@@ -79,19 +79,12 @@ internal sealed class TopSource(HypervisorHost host, IReadOnlyList<EsxTopPanel> 
             return _elsewhere;
         }
 
-        HashSet<Guid> here = [.. host.GetRunningHere().Select(static machine => machine.Configuration.Id)];
         TimeSpan elapsed = Stopwatch.GetElapsedTime(_elsewhereAt);
         _elsewhereAt = Stopwatch.GetTimestamp();
         var times = new Dictionary<int, TimeSpan>();
         try
         {
-            _elsewhere =
-            [
-                .. host.GetMachines().Where(machine => machine.Holder is not null && !here.Contains(machine.Id))
-                    .GroupBy(static machine => machine.Holder!.ProcessId == 0 ? null : machine.Holder with { Since = default })
-                    .OrderBy(static group => group.Key?.ProcessId)
-                    .Select(group => $"{string.Join(", ", group.Select(static machine => machine.Name))}: in {Describe(group.Key, times, elapsed)}; the numbers are there."),
-            ];
+            _elsewhere = [.. MachinesElsewhere.ByHolder(host).Select(group => MachinesElsewhere.Sentence(group, Describe(group.Key, times, elapsed)))];
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or Machines.MachineException)
         {
@@ -105,18 +98,8 @@ internal sealed class TopSource(HypervisorHost host, IReadOnlyList<EsxTopPanel> 
 
     private string Describe(MachineHolder? holder, Dictionary<int, TimeSpan> times, TimeSpan elapsed)
     {
-        if (holder is null)
-        {
-            return "another process";
-        }
-
-        string process = $"process {holder.ProcessId} ({holder.ProcessName})";
-        if (holder.HostName != Environment.MachineName)
-        {
-            return $"{process} on {holder.HostName}";
-        }
-
-        if (ProcessorTimeOf(holder.ProcessId) is not { } time)
+        string process = MachinesElsewhere.Describe(holder);
+        if (holder is null || holder.HostName != Environment.MachineName || ProcessorTimeOf(holder.ProcessId) is not { } time)
         {
             return process;
         }

@@ -1,0 +1,57 @@
+using System.Collections;
+using System.Management.Automation;
+using System.Management.Automation.Language;
+using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Monitoring;
+using Hypervisor.Engine.Monitoring.Statistics;
+
+namespace Hypervisor.Cmdlets.Hosting;
+
+/// <summary>Proposes names that are few and soon listed.</summary>
+public abstract class NameCompleter : IArgumentCompleter, IValueCompleter
+{
+    /// <inheritdoc/>
+    public IEnumerable<CompletionResult> CompleteArgument(
+        string commandName, string parameterName, string wordToComplete, CommandAst commandAst, IDictionary fakeBoundParameters)
+    {
+        ArgumentNullException.ThrowIfNull(wordToComplete);
+        return Complete(wordToComplete.Trim('\'', '"'), fakeBoundParameters?["HostPath"] as string)
+            .Select(static name => new CompletionResult(VirtualMachineNameCompleter.Quote(name), name, CompletionResultType.ParameterValue, name));
+    }
+
+    IEnumerable<string> IValueCompleter.Complete(string beginning, string? hostPath) => Complete(beginning, hostPath);
+
+    private protected abstract IEnumerable<string> Names(string? hostPath);
+
+    private IEnumerable<string> Complete(string beginning, string? hostPath)
+    {
+        try
+        {
+            return [.. Names(hostPath).Where(name => name.StartsWith(beginning, StringComparison.OrdinalIgnoreCase))];
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or MachineException)
+        {
+            // The command itself says what is wrong with the folder; the Tab key has nothing to propose.
+            return [];
+        }
+    }
+}
+
+/// <summary>Proposes EsxTop's panels.</summary>
+public sealed class EsxTopPanelCompleter : NameCompleter
+{
+    private protected override IEnumerable<string> Names(string? hostPath) => EsxTopPanels.Of(HypervisorHost.Open(hostPath)).Select(static panel => panel.Name);
+}
+
+/// <summary>Proposes the intervals of statistics.</summary>
+public sealed class StatisticsIntervalCompleter : NameCompleter
+{
+    private protected override IEnumerable<string> Names(string? hostPath) => StatisticsInterval.Rollups.Select(static interval => interval.Name);
+}
+
+/// <summary>Proposes datastores in use.</summary>
+public sealed class DatastoreNameCompleter : NameCompleter
+{
+    private protected override IEnumerable<string> Names(string? hostPath) => HypervisorHost.Open(hostPath).GetDatastoreIoControl().Select(static datastore => datastore.Datastore);
+}
