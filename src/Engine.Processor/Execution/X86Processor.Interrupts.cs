@@ -56,6 +56,13 @@ public sealed unsafe partial class X86Processor
         _stepArmed = false;
         if (vector == (int)Vector.Debug)
         {
+            if (kind == DeliveryKind.PrivilegedSoftware && _debugPending != 0)
+            {
+                // What a load of SS hit waited for the instruction behind it; that was INT1, whose #DB tells both.
+                ReportDebug(_debugPending);
+                _debugPending = 0;
+            }
+
             State->Debug[7] &= ~Dr7GeneralDetect;
         }
     }

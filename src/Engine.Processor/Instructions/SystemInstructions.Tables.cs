@@ -113,10 +113,7 @@ internal static unsafe partial class SystemInstructions
             cpu.Raise(Vector.GeneralProtection, selector & 0xFFFCu);
         }
 
-        if ((segment.Attributes & SegmentState.Present) == 0)
-        {
-            cpu.Raise(Vector.SegmentNotPresent, selector & 0xFFFCu);
-        }
+        RequireLoadable(cpu, segment);
 
         cpu.State->Segments[(int)SegmentName.Ldtr] = segment;
         return i + 1;
@@ -139,16 +136,27 @@ internal static unsafe partial class SystemInstructions
             cpu.Raise(Vector.GeneralProtection, selector & 0xFFFCu);
         }
 
-        if ((segment.Attributes & SegmentState.Present) == 0)
-        {
-            cpu.Raise(Vector.SegmentNotPresent, selector & 0xFFFCu);
-        }
+        RequireLoadable(cpu, segment);
 
         // Marks the task busy.
         cpu.WriteSystem(address + 5, (byte)(cpu.ReadSystem<byte>(address + 5) | 2));
         segment.Attributes |= 2;
         cpu.State->Segments[(int)SegmentName.Tr] = segment;
         return i + 1;
+    }
+
+    // Present, and in IA-32e mode at a canonical base (AMD64 APM vol. 3, LLDT and LTR; Intel's processors do the same).
+    private static void RequireLoadable(X86Processor cpu, SegmentState segment)
+    {
+        if ((segment.Attributes & SegmentState.Present) == 0)
+        {
+            cpu.Raise(Vector.SegmentNotPresent, segment.Selector & 0xFFFCu);
+        }
+
+        if (cpu.IsLongMode && !X86Processor.IsCanonical(segment.Base))
+        {
+            cpu.Raise(Vector.GeneralProtection, segment.Selector & 0xFFFCu);
+        }
     }
 
     private static DecodedInstruction* StoreLocal2(X86Processor cpu, DecodedInstruction* i) => StoreSelector(cpu, i, SegmentName.Ldtr, 2);

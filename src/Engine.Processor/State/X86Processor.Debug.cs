@@ -7,7 +7,7 @@ public sealed unsafe partial class X86Processor
 {
     internal const ulong Dr6Detected = 1 << 13, Dr6SingleStep = 1 << 14, Dr6TaskSwitch = 1 << 15;
 
-    private const ulong Dr6Fixed = 0xFFFF_0FF0, Dr6Writable = 0xE00F, Dr7Fixed = 0x400, Dr7Writable = 0xFFFF_23FF;
+    private const ulong Dr6Fixed = 0xFFFF_0FF0, Dr6Writable = 0xE00F, Dr6Breakpoints = 0xF, Dr7Fixed = 0x400, Dr7Writable = 0xFFFF_23FF;
 
     private const ulong Dr7LocalEnables = 0x155, Dr7GeneralDetect = 1 << 13;
 
@@ -37,7 +37,7 @@ public sealed unsafe partial class X86Processor
     {
         if ((State->Debug[7] & Dr7GeneralDetect) != 0)
         {
-            State->Debug[6] |= Dr6Detected;
+            ReportDebug(Dr6Detected);
             Raise(Vector.Debug);
         }
     }
@@ -134,7 +134,7 @@ public sealed unsafe partial class X86Processor
             ulong hits = passes ? 0 : CodeHits(linear);
             if (hits != 0)
             {
-                State->Debug[6] |= hits;
+                ReportDebug(hits);
                 _pendingVector = Vector.Debug;
                 _pendingHasErrorCode = false;
                 return false;
@@ -236,11 +236,14 @@ public sealed unsafe partial class X86Processor
             return;
         }
 
-        State->Debug[6] |= _debugPending | (steps ? Dr6SingleStep : 0);
+        ReportDebug(_debugPending | (steps ? Dr6SingleStep : 0));
         _debugPending = 0;
         _activity = Activity.Running;
         DeliverTrap(Vector.Debug);
     }
+
+    // B0 to B3 say what this exception was raised for; the other conditions stay until software clears them (vol. 3A, 18.2.3).
+    private void ReportDebug(ulong conditions) => State->Debug[6] = (State->Debug[6] & ~Dr6Breakpoints) | conditions;
 
     // A task switch disables the breakpoints of one task; the T bit of the new one raises #DB before its first instruction.
     private void LeaveDebugTask(bool trap)

@@ -10,6 +10,7 @@ namespace Hypervisor.Engine.Boot;
 /// </summary>
 internal static class BootArea
 {
+    public const ulong BiosServices = 0x600;
     public const ulong DescriptorTable = 0x1000;
     public const ulong StartInfo = 0x2000;
     public const ulong MemoryMap = 0x3000;
@@ -41,6 +42,30 @@ internal static class BootArea
         Write(memory, DescriptorTable + CodeSelector, mode == EntryMode.Long64 ? FlatCode64 : FlatCode32);
         Write(memory, DescriptorTable + DataSelector, FlatData);
         Write(memory, DescriptorTable + 0x20, 0);
+    }
+
+    /// <summary>
+    /// Leaves behind what a kernel finds of a PC's BIOS that has no services: an interrupt table whose entries all lead to a handler
+    /// that reports failure, and in the data area the size of memory below 1 MB. Xen asks there before it takes over.
+    /// </summary>
+    public static void WriteBiosArea(GuestMemory memory)
+    {
+        const ulong ExtendedAreaSegment = 0x40E, MemoryKilobytes = 0x413;
+        const int Vectors = 256;
+
+        // push bp; mov bp, sp; or byte [bp+6], 1 (the caller's CF); pop bp; iret
+        ReadOnlySpan<byte> fails = [0x55, 0x89, 0xE5, 0x80, 0x4E, 0x06, 0x01, 0x5D, 0xCF];
+        Require(memory.TryWrite(BiosServices, fails));
+        for (ulong vector = 0; vector < Vectors; vector++)
+        {
+            Write(memory, vector * 4, (uint)BiosServices);
+        }
+
+        Write(memory, ExtendedAreaSegment, (ushort)(MemoryLayout.LowMemoryEnd >> 4));
+        Write(memory, MemoryKilobytes, (ushort)(MemoryLayout.LowMemoryEnd >> 10));
+
+        // The extended area begins with its own size in kilobytes.
+        Write(memory, MemoryLayout.LowMemoryEnd, (byte)1);
     }
 
     /// <summary>Maps the first 4 GB onto themselves with pages of 2 MB.</summary>

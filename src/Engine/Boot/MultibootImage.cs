@@ -88,6 +88,7 @@ internal sealed class MultibootImage : BootImage
         }
 
         BootArea.WriteDescriptors(request.Memory, EntryMode.Protected32);
+        BootArea.WriteBiosArea(request.Memory);
         WriteInformation(request, end);
         return new BootEntry { Mode = EntryMode.Protected32, Rip = entry, Rax = LoaderMagic, Rbx = BootArea.StartInfo };
     }
@@ -155,7 +156,10 @@ internal sealed class MultibootImage : BootImage
         var memory = request.Memory;
         memory.Load(Info, new byte[InfoBytes]);
 
-        string[] strings = ["hypervisor", request.CommandLine, .. request.Modules.Select(module => Path.GetFileName(module.Path))];
+        // Kernels expect an image's name as the first word of its command line and skip it unread, as boot loaders of the
+        // specification's time put it there; Xen would take its first option for it.
+        string commandLine = request.CommandLine.Length == 0 ? NameOf(File) : $"{NameOf(File)} {request.CommandLine}";
+        string[] strings = ["hypervisor", commandLine, .. request.Modules.Select(NameOf)];
         ulong[] texts = BootArea.WriteStrings(memory, strings);
 
         ulong limit = request.Layout.LowMemoryTop;
@@ -190,6 +194,9 @@ internal sealed class MultibootImage : BootImage
         BootArea.Write(memory, Info + 48, (uint)BootArea.MemoryMap);
         BootArea.Write(memory, Info + 64, (uint)texts[0]);
     }
+
+    // One word, whatever the file is called.
+    private static string NameOf(ImageFile file) => Path.GetFileName(file.Path).Replace(' ', '_');
 
     private static uint At(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes[offset..]);
 }

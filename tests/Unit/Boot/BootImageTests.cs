@@ -215,7 +215,8 @@ public sealed class BootImageTests : IDisposable
         var second = _images.Module("second"u8.ToArray());
         var request = _images.Request(64, "a=b", first, second);
         byte[] file = TestImages.Multiboot([0xF4], bssBytes: 64);
-        var entry = _images.Open(file).Load(request);
+        var image = _images.Open(file);
+        var entry = image.Load(request);
 
         Assert.Equal(0x2BADB002ul, entry.Rax);
         Assert.Equal(0x10_0020ul, entry.Rip);
@@ -223,8 +224,13 @@ public sealed class BootImageTests : IDisposable
         Assert.Equal(0x24Du, Read<uint>(request, entry.Rbx));
         Assert.Equal(639u, Read<uint>(request, entry.Rbx + 4));
         Assert.Equal(63u * 1024, Read<uint>(request, entry.Rbx + 8));
-        Assert.Equal("a=b", ReadText(request, Read<uint>(request, entry.Rbx + 16)));
+        Assert.Equal($"{Path.GetFileName(image.File.Path)} a=b", ReadText(request, Read<uint>(request, entry.Rbx + 16)));
         Assert.Equal(2u, Read<uint>(request, entry.Rbx + 20));
+        // A BIOS without services: INT 15h leads to code that returns with CF set; memory below 1 MB ends at its extended data area.
+        Assert.Equal(0x600u, Read<uint>(request, 0x15 * 4));
+        Assert.Equal(0xCF, Read<byte>(request, 0x608));
+        Assert.Equal(0x9FC0, Read<ushort>(request, 0x40E));
+        Assert.Equal(639, Read<ushort>(request, 0x413));
         ulong modules = Read<uint>(request, entry.Rbx + 24);
         Assert.Equal("one", ReadText(request, Read<uint>(request, modules)));
         ulong start = Read<uint>(request, modules + 16);

@@ -175,6 +175,39 @@ public sealed class BreakpointTests : IDisposable
     }
 
     [Fact]
+    public void What_a_load_of_SS_hit_is_told_by_an_INT1_behind_it()
+    {
+        // Read or write, four bytes.
+        var hits = Run(
+            a => a.mov(edx, (int)Data),
+            0xF_0001,
+            a =>
+            {
+                a.mov(ss, __word_ptr[(int)Data]);
+                a.db(0xF1);
+                a.inc(ecx);
+            },
+            before: () => _machine.Write32(Data, ProtectedMachine.KernelData));
+        Assert.Equal([((uint)ProcessorFixture.CodeAddress + 0x47, 1u)], hits);
+        Assert.Equal(1ul, _machine.Cpu.GetGeneralRegister(1));
+    }
+
+    [Fact]
+    public void An_exception_clears_the_breakpoints_that_it_was_not_raised_for()
+    {
+        var hits = Run(
+            a =>
+            {
+                a.mov(edx, 0x4002);
+                a.mov(dr6, edx);
+                a.mov(edx, (int)ProcessorFixture.CodeAddress + 0x40);
+            },
+            0x1,
+            a => a.nop());
+        Assert.Equal([((uint)ProcessorFixture.CodeAddress + 0x40, 0x4001u)], hits);
+    }
+
+    [Fact]
     public void Single_steps_stop_after_each_repetition()
     {
         var hits = Run(
@@ -293,8 +326,9 @@ public sealed class BreakpointTests : IDisposable
 
     // Arms a register with what the code leaves in EDX, runs the code at 40h from the start, disarms, and tells where #DB was raised.
     private List<(uint Address, uint Cause)> Run(
-        Action<Assembler> address, uint control, Action<Assembler> code, int register = 0, int after = 0, int ecxValue = 0)
+        Action<Assembler> address, uint control, Action<Assembler> code, int register = 0, int after = 0, int ecxValue = 0, Action? before = null)
     {
+        before?.Invoke();
         const ulong first = ProcessorFixture.CodeAddress;
         _machine.Load(first + 0x40, 32, a =>
         {

@@ -197,6 +197,31 @@ public unsafe class SystemTests
         Assert.Equal(0x1E_0000ul - 40, fixture.Cpu.GetGeneralRegister(13));
     }
 
+    [Theory]
+    [InlineData(0x0000_7FFFul, 0xFFFF_FFFFul)]
+    [InlineData(0xFFAA_AAAAul, 0ul)]
+    [InlineData(0x0000_8000ul, 0ul)]
+    public void A_local_table_or_task_at_an_address_that_is_not_canonical_is_refused(ulong high, ulong loads)
+    {
+        using var fixture = new ProcessorFixture();
+        SetUpSystem(fixture);
+        // The handler of #GP keeps the error code; a local table at 50h, an available task at 60h.
+        Gate(fixture, 13, 0x12_0000, ist: 0);
+        fixture.Write(Descriptors + 0x50, 0x0000_8200_0000_FFFF);
+        fixture.Write(Descriptors + 0x58, high);
+        fixture.Write(Descriptors + 0x60, 0x0000_8900_0000_FFFF);
+        fixture.Write(Descriptors + 0x68, high);
+        fixture.Execute(a =>
+        {
+            a.mov(eax, 0x50);
+            a.lldt(ax);
+            a.mov(eax, 0x60);
+            a.ltr(ax);
+            a.mov(r15d, -1);
+        });
+        Assert.Equal(loads == 0 ? 0x50ul : loads, fixture.Cpu.GetGeneralRegister(15));
+    }
+
     [Fact]
     public void A_store_over_two_pages_changes_neither_when_the_second_is_missing()
     {

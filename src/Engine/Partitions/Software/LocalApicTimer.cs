@@ -106,11 +106,11 @@ internal sealed class LocalApicTimer : IDisposable
                     Renew(_clock.Now);
                 }
 
-                // What a one-shot count reached behind its mask is gone.
-                if (_vector.IsMasked && !_vector.IsPeriodic && _expires <= _clock.Now)
+                // A one-shot count that is over does not begin again as a periodic one (Intel SDM vol. 3A, 11.5.4): it was delivered, or
+                // reached behind its mask and is gone.
+                if (!_vector.IsPeriodic && _expires <= _clock.Now)
                 {
-                    _expires = long.MaxValue;
-                    _deadline = 0;
+                    Expire();
                 }
 
                 _vector = value;
@@ -254,13 +254,23 @@ internal sealed class LocalApicTimer : IDisposable
 
     private uint CurrentCountLocked()
     {
-        if (_vector.IsDeadline || _initialCount == 0)
+        if (_vector.IsDeadline || _expires == long.MaxValue)
         {
             return 0;
         }
 
-        long elapsed = (_clock.Now - _started) >> _divideShift;
-        return _vector.IsPeriodic ? _initialCount - (uint)(elapsed % _initialCount)
-            : elapsed >= _initialCount ? 0 : _initialCount - (uint)elapsed;
+        long remaining = _expires - _clock.Now;
+        if (remaining <= 0)
+        {
+            if (!_vector.IsPeriodic)
+            {
+                return 0;
+            }
+
+            remaining = Period - (-remaining % Period);
+        }
+
+        // A count that has begun counts.
+        return (uint)((remaining + (1L << _divideShift) - 1) >> _divideShift);
     }
 }

@@ -102,6 +102,41 @@ public sealed class LocalApicTimerTests : IDisposable
     }
 
     [Fact]
+    public void A_count_that_is_over_stays_at_zero_when_the_timer_becomes_periodic()
+    {
+        Write(0x320, 0x40);
+        Write(0x380, 1000);
+        _fixture.Clock.Advance(1000);
+        Assert.Equal(0x40, Apic.Acknowledge());
+        Apic.WritePage(0xB0, 4, 0);
+        Write(0x320, 0x2_0040);
+        Assert.Equal(0u, Read(0x390));
+        _fixture.Clock.Advance(500);
+        Assert.Equal(0u, Read(0x390));
+        Assert.False(Apic.HasInterrupt);
+    }
+
+    [Fact]
+    public void A_count_under_way_goes_on_when_the_mode_changes()
+    {
+        Write(0x320, 0x40);
+        Write(0x380, 1_000_000);
+        _fixture.Clock.Advance(600_000);
+        Write(0x320, 0x2_0040);
+        Assert.Equal(400_000u, Read(0x390));
+        _fixture.Clock.Advance(500_000);
+        Assert.Equal(0x40, Apic.Acknowledge());
+        Apic.WritePage(0xB0, 4, 0);
+        Assert.Equal(900_000u, Read(0x390));
+        _fixture.Clock.Advance(600_000);
+        Write(0x320, 0x40);
+        Assert.Equal(300_000u, Read(0x390));
+        _fixture.Clock.Advance(300_000);
+        Assert.Equal(0x40, Apic.Acknowledge());
+        Assert.Equal(0u, Read(0x390));
+    }
+
+    [Fact]
     public void A_timer_unmasked_in_time_fires()
     {
         Write(0x320, 0x1_0040);
