@@ -86,15 +86,7 @@ internal sealed partial class SchedulingPolicy
         }
 
         // What runs is paid up to now by those who had it; its next slice is the new pool's.
-        foreach (ProcessorSlot slot in _slots)
-        {
-            if (slot.Running is { } running && running.Machine.IsWithin(node))
-            {
-                Settle(running, now);
-                running.SliceEnd = now;
-            }
-        }
-
+        SettleWithin(node, now);
         DequeueAll(node);
         source.ChildrenReservation -= node.ActiveReservation;
         Count(source, -node.ActiveWorlds, -node.RunningWorlds);
@@ -175,6 +167,24 @@ internal sealed partial class SchedulingPolicy
         }
     }
 
+    // Charges what runs in a node up to now, and has it looked at soon.
+    private void SettleWithin(SchedulingNode node, long now)
+    {
+        if (node.RunningWorlds == 0)
+        {
+            return;
+        }
+
+        foreach (ProcessorSlot slot in _slots)
+        {
+            if (slot.Running is { } running && running.Machine.IsWithin(node))
+            {
+                Settle(running, now);
+                running.SliceEnd = now;
+            }
+        }
+    }
+
     private void UpdateLimit(SchedulingNode node, long now)
     {
         long limit = node.Settings.LimitMHz;
@@ -185,6 +195,8 @@ internal sealed partial class SchedulingPolicy
             return;
         }
 
+        // What ran until now ran under the limit that was: one that ran for minutes without any would otherwise owe all of them to the new one.
+        SettleWithin(node, now);
         node.EffectiveLimit = effective;
         node.LimitTag = now;
         if (node.IsThrottled)

@@ -144,7 +144,7 @@ public sealed class CpuSchedulerTests
         var spinner = new Spinner(machine, 0, new Counters());
         Wait(() => scheduler.Sample()[0].Times.Run > 1_000_000);
         Assert.Equal(0, scheduler.Sample()[0].Times.Limited);
-        scheduler.Change(id, "m", MachinePlan.Default with { Cpu = new CpuEntitlement(1000, 0, 200) });
+        scheduler.Change(id, "m", MachinePlan.Default with { Cpu = new CpuEntitlement(1000, 0, 5) });
         Wait(() => scheduler.Sample()[0].Times.Limited > 20_000_000);
         scheduler.Change(id, "m", MachinePlan.Default);
         long limited = scheduler.Sample()[0].Times.Limited;
@@ -160,7 +160,7 @@ public sealed class CpuSchedulerTests
         using var scheduler = new CpuScheduler(HostTopology.Uniform(2));
         Guid outer = Guid.NewGuid(), inner = Guid.NewGuid(), id = Guid.NewGuid();
         var cpu = new CpuEntitlement(2000);
-        scheduler.SetPools([new PoolPlan(outer, null, "outer", cpu), new PoolPlan(inner, outer, "inner", cpu with { LimitMHz = 1000 })]);
+        scheduler.SetPools([new PoolPlan(outer, null, "outer", cpu), new PoolPlan(inner, outer, "inner", cpu with { LimitMHz = 5 })]);
         using MachineSchedule machine = scheduler.Add(id, "m", 1, MachinePlan.Default with { Pool = inner });
         Assert.Equal("inner", machine.Machine.Parent!.Name);
         var spinner = new Spinner(machine, 0, new Counters());

@@ -88,6 +88,44 @@ public sealed class SchedulingPolicyTests
         Assert.Equal(times.Ready, times.Limited);
     }
 
+    [Theory]
+    [InlineData("machine")]
+    [InlineData("pool")]
+    [InlineData("host")]
+    public void What_ran_before_a_limit_was_set_is_not_owed_to_it(string limited)
+    {
+        var policy = new SchedulingPolicy(HostTopology.Uniform(2, processorMHz: MHz));
+        SchedulingPool pool = policy.AddPool(policy.Root, "pool", new CpuEntitlement(1000), 0);
+        SchedulingMachine machine = policy.AddMachine(pool, "m", 1, new CpuEntitlement(1000), 0);
+        World world = machine.Worlds[0];
+        int slot = policy.Wake(world, 0).Slot;
+        Assert.Equal(world, policy.Dispatch(slot, 0));
+
+        // Nobody else wants the processor: nobody looks for ten seconds.
+        Assert.Equal(long.MaxValue, policy.NextLook(slot));
+        long now = 10 * Second;
+        var twentieth = new CpuEntitlement(1000, 0, MHz / 20);
+        switch (limited)
+        {
+            case "machine":
+                policy.SetEntitlement(machine, twentieth, now);
+                break;
+            case "pool":
+                policy.SetEntitlement(pool, twentieth, now);
+                break;
+            default:
+                policy.SetBudget(2, MHz / 20, now);
+                break;
+        }
+
+        Assert.InRange(policy.NextLook(slot), 0, now);
+        Assert.False(policy.MustStop(slot, now));
+        now = policy.NextLook(slot);
+        Assert.True(policy.MustStop(slot, now));
+        policy.Stop(world, WorldState.Ready, now);
+        Assert.InRange(policy.NextLimitRelease, now, now + (policy.Options.Slice * 20));
+    }
+
     [Fact]
     public void A_limit_of_a_pool_holds_for_everything_in_it_together()
     {
