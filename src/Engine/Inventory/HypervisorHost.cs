@@ -42,6 +42,12 @@ public sealed partial class HypervisorHost : IDisposable
             memory.StateChanged = RecordMemoryState;
         }
 
+        if (services.Scheduler is { } scheduler)
+        {
+            scheduler.BindingRefused = (machine, why) => Events.Append(
+                "VmAffinityNotAppliedEvent", MachineEventSeverity.Warning, $"The threads of {machine} could not be bound to {why}. They run on any processor of {Environment.MachineName}.");
+        }
+
         _resourceWatch = new Timer(_ =>
         {
             FollowIoControl();

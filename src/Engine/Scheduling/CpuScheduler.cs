@@ -265,6 +265,7 @@ internal sealed partial class CpuScheduler : IDisposable
         if (!Equals(machine.Affinity, affinity))
         {
             _policy.SetAffinity(machine, affinity, now);
+            BindAnew(machine);
         }
     }
 

@@ -34,6 +34,9 @@ internal sealed class HostTopology
     /// <summary>Processors of each node.</summary>
     public IReadOnlyList<ProcessorSet> Nodes { get; }
 
+    /// <summary>The operating system's number of each processor; empty where they are not known, or no real ones.</summary>
+    public IReadOnlyList<int> HostNumbers { get; init; } = [];
+
     /// <summary>A host whose nodes have the same number of processors each.</summary>
     public static HostTopology Uniform(int processors, int nodes = 1, int processorMHz = 2000) =>
         new(processorMHz, [.. Enumerable.Range(0, processors).Select(cpu => cpu * nodes / processors)]);

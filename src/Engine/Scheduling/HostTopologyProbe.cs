@@ -1,4 +1,5 @@
 using System.Globalization;
+using Hypervisor.Engine.Native.Timing;
 using Microsoft.Win32;
 
 namespace Hypervisor.Engine.Scheduling;
@@ -15,31 +16,32 @@ internal static class HostTopologyProbe
     public static HostTopology OfThisComputer()
     {
         int count = Environment.ProcessorCount;
-        return new HostTopology(ProcessorMHz(), OperatingSystem.IsLinux() ? LinuxNodeOfEach(count, LinuxNodes) : new int[count]);
+
+        // Where a quota leaves the process fewer than it may run on, nobody can say which they are.
+        int[] numbers = ThreadAffinity.Of(0);
+        return numbers.Length == count
+            ? new HostTopology(ProcessorMHz(), LinuxNodeOfEach(numbers, LinuxNodes)) { HostNumbers = numbers }
+            : new HostTopology(ProcessorMHz(), new int[count]);
     }
 
-    /// <summary>Node of each of the first processors, by a folder like /sys/devices/system/node; all zero where that cannot be known.</summary>
-    internal static int[] LinuxNodeOfEach(int count, string folder)
+    /// <summary>Node of each processor, by a folder like /sys/devices/system/node; all zero where that cannot be known.</summary>
+    internal static int[] LinuxNodeOfEach(int[] processors, string folder)
     {
-        int[] nodes = new int[count];
+        int[] nodes = new int[processors.Length];
         try
         {
-            string[] folders = Directory.Exists(folder) ? [.. Directory.EnumerateDirectories(folder, "node*").Order(StringComparer.Ordinal)] : [];
-            var named = folders.Select(static path => Parse(File.ReadAllText(Path.Combine(path, "cpulist")))).Where(static list => list.Count > 0).ToArray();
+            string[] folders = Directory.Exists(folder) ? [.. Directory.EnumerateDirectories(folder, "node*").OrderBy(static path => path.Length).ThenBy(static path => path, StringComparer.Ordinal)] : [];
 
-            // A process that may use only some of the computer's processors cannot say here which.
-            if (named.Sum(static list => list.Count) == count && named.SelectMany(static list => list).Order().SequenceEqual(Enumerable.Range(0, count)))
+            // Nodes without a processor for this process, such as those of memory only, do not count.
+            List<int>[] lists = [.. folders.Select(static path => Parse(File.ReadAllText(Path.Combine(path, "cpulist")))).Where(list => list.Exists(processors.Contains))];
+            if (Array.TrueForAll(processors, processor => lists.Count(list => list.Contains(processor)) == 1))
             {
-                for (int node = 0; node < named.Length; node++)
-                {
-                    named[node].ForEach(cpu => nodes[cpu] = node);
-                }
+                nodes = [.. processors.Select(processor => Array.FindIndex(lists, list => list.Contains(processor)))];
             }
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or FormatException)
         {
             // A container without that folder: one node.
-            Array.Clear(nodes);
         }
 
         return nodes;

@@ -22,6 +22,7 @@ internal sealed class WorldPermit
         _kick = kick;
         World = world;
         HaltsInside = haltsInside;
+        BoundNode = scheduler.Topology.NodeCount == 1 ? 0 : -1;
         world.Tag = this;
     }
 
@@ -29,6 +30,11 @@ internal sealed class WorldPermit
     public bool MayGoOn => _held && !_leaveRequested;
 
     internal World World { get; }
+
+    /// <summary>What the thread is bound to: its machine's affinity, and a node; by the thread.</summary>
+    internal ProcessorSet? BoundTo { get; set; }
+
+    internal int BoundNode { get; set; }
 
     /// <summary>The backend does not come back when the guest halts: only the thread's processor time shows that it has.</summary>
     internal bool HaltsInside { get; }
@@ -60,6 +66,11 @@ internal sealed class WorldPermit
         }
 
         _held = _scheduler.Request(this) || WaitForGrant();
+        if (_held)
+        {
+            _scheduler.Bind(this);
+        }
+
         return _held;
     }
 

@@ -225,10 +225,14 @@ public sealed class CpuSchedulerTests
         Directory.CreateDirectory(Path.Combine(folder, "node1"));
         File.WriteAllText(Path.Combine(folder, "node0", "cpulist"), "0-1,4\n");
         File.WriteAllText(Path.Combine(folder, "node1", "cpulist"), "2-3,5\n");
-        Assert.Equal([0, 0, 1, 1, 0, 1], HostTopologyProbe.LinuxNodeOfEach(6, folder));
-        Assert.Equal([0, 0], HostTopologyProbe.LinuxNodeOfEach(2, folder));
+        int[] all = [0, 1, 2, 3, 4, 5];
+        Assert.Equal([0, 0, 1, 1, 0, 1], HostTopologyProbe.LinuxNodeOfEach(all, folder));
+
+        // A process that may use some of them only: a node that it has nothing of does not count.
+        Assert.Equal([0, 1, 1], HostTopologyProbe.LinuxNodeOfEach([1, 3, 5], folder));
+        Assert.Equal([0, 0], HostTopologyProbe.LinuxNodeOfEach([2, 3], folder));
         File.WriteAllText(Path.Combine(folder, "node1", "cpulist"), "x");
-        Assert.Equal([0, 0, 0, 0, 0, 0], HostTopologyProbe.LinuxNodeOfEach(6, folder));
+        Assert.Equal([0, 0, 0, 0, 0, 0], HostTopologyProbe.LinuxNodeOfEach(all, folder));
         Directory.Delete(folder, recursive: true);
     }
 }
