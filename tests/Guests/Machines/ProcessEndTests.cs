@@ -13,7 +13,7 @@ public sealed partial class ProcessEndTests : IDisposable
 {
     private const int Hangup = 1, Kill = 9, Terminate = 15;
     private const ushort PowerStatus = 0x600, PowerControl = 0x604, PowerButton = 0x100, SoftOff = 0x3400;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly string _folder = Directory.CreateTempSubdirectory("process-end").FullName;
 

@@ -20,7 +20,7 @@ public sealed class ConsoleStreamerTests : IDisposable
         Task<bool> streaming = Task.Run(() => new ConsoleStreamer(session, output, passInput: false).Run(null, CancellationToken.None));
         fake.Print("late\n");
         fake.PowerOff();
-        Assert.True(await streaming.WaitAsync(TimeSpan.FromSeconds(20)));
+        Assert.True(await streaming.WaitAsync(TimeSpan.FromMinutes(2)));
         Assert.Equal("early\nlate\n", Encoding.UTF8.GetString(output.ToArray()));
         Assert.Equal(PowerState.PoweredOff, _temporary.Host.FindMachines("a")[0].PowerState);
         Assert.Equal("powered off", session.Stop!.Message);

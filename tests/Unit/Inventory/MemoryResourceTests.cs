@@ -153,7 +153,7 @@ public sealed class MemoryResourceTests : IDisposable
         PowerOn(machine);
         using HypervisorHost other = Open(new MemoryConfigurationSource());
         other.Reconfigure(other.FindMachine(machine.Id)!, static old => old with { Resources = old.Resources with { MemLimitMB = 300 } }).Wait();
-        Assert.True(SpinWait.SpinUntil(() => _source.Current.Machines[machine.Id].LimitBytes == 300 * MB, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => _source.Current.Machines[machine.Id].LimitBytes == 300 * MB, TimeSpan.FromMinutes(2)));
     }
 
     [Fact]

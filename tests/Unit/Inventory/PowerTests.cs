@@ -5,7 +5,7 @@ namespace Hypervisor.Tests.Unit.Inventory;
 
 public sealed class PowerTests : IDisposable
 {
-    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Soon = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryHost _temporary = new();
 

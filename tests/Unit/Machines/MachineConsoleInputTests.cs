@@ -25,10 +25,10 @@ public class MachineConsoleInputTests
         Assert.False(sending.IsCompleted);
         _room = 3;
         _console.ResumeInput();
-        Assert.True(SpinWait.SpinUntil(() => _taken.Count == 5, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => _taken.Count == 5, TimeSpan.FromMinutes(2)));
         _room = 1;
         _console.ResumeInput();
-        await sending.WaitAsync(TimeSpan.FromSeconds(30));
+        await sending.WaitAsync(TimeSpan.FromMinutes(2));
         Assert.Equal("abcdef"u8, [.. _taken]);
     }
 
@@ -38,7 +38,7 @@ public class MachineConsoleInputTests
         Task sending = _console.SendAsync("abc"u8.ToArray());
         Assert.False(sending.IsCompleted);
         _console.Complete();
-        await sending.WaitAsync(TimeSpan.FromSeconds(30));
+        await sending.WaitAsync(TimeSpan.FromMinutes(2));
         Assert.Empty(_taken);
     }
 

@@ -32,7 +32,7 @@ public sealed class DnsForwarderTests
     [Fact]
     public async Task A_query_goes_to_the_hosts_server_and_its_answer_back_but_no_forged_one()
     {
-        using var server = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 20_000 };
+        using var server = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp) { ReceiveTimeout = 120_000 };
         server.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         using var guest = new MockGuest(o => o with { DnsServers = [(IPEndPoint)server.LocalEndPoint!], DnsTimeout = TimeSpan.FromSeconds(25) });
         byte[] query = Query("www.example.org", 16);

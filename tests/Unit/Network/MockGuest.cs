@@ -12,7 +12,7 @@ internal sealed class MockGuest : IPacketReceiver, IDisposable
 {
     public const uint Address = 0x0A00_020F, Gateway = 0x0A00_0202, Dns = 0x0A00_0203;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly Lock _lock = new();
     private readonly List<(byte[] Frame, PacketOffload Offload)> _frames = [];

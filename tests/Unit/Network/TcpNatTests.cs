@@ -24,7 +24,7 @@ public sealed class TcpNatTests
         public Socket Accept()
         {
             var socket = _listener.Accept();
-            socket.ReceiveTimeout = socket.SendTimeout = 30_000;
+            socket.ReceiveTimeout = socket.SendTimeout = 120_000;
             return socket;
         }
 
@@ -372,7 +372,7 @@ public sealed class TcpNatTests
         var bound = guest.Network.AddPortForward(new PortForward("tcp", "127.0.0.1", 0, 22));
         Assert.NotEqual(0, bound.HostPort);
         guest.SendArp(2, MockGuest.Address, MockGuest.Gateway);
-        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 30_000 };
+        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 120_000 };
         client.Connect(IPAddress.Loopback, bound.HostPort);
         var peer = new MockTcpPeer(guest, MockGuest.Gateway, 0, 22);
         peer.Accept();
@@ -392,7 +392,7 @@ public sealed class TcpNatTests
     {
         using var guest = new MockGuest();
         var bound = guest.Network.AddPortForward(new PortForward("tcp", "127.0.0.1", 0, 22));
-        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 30_000 };
+        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveTimeout = 120_000 };
         client.Connect(IPAddress.Loopback, bound.HostPort);
         guest.Take(f => EthernetFrame.EtherType(f) == EthernetFrame.Arp);
         guest.SendArp(2, MockGuest.Address, MockGuest.Gateway);

@@ -219,25 +219,25 @@ public abstract partial class PartitionContractTests(IPartitionFactory factory)
     public void Exits_allocate_nothing()
     {
         using var machine = CreateMachine();
-        long before = 0, after = 0;
+        const int Passes = 10;
+        long last = 0, least = long.MaxValue;
         machine.OnReadPort = (_, _) => 1;
         machine.OnReadMmio = (_, _) => 1;
-        machine.OnReport = value =>
+        machine.OnReport = _ =>
         {
-            if (value == 1)
-            {
-                before = GC.GetAllocatedBytesForCurrentThread();
-            }
-            else
-            {
-                after = GC.GetAllocatedBytesForCurrentThread();
-            }
+            // The runtime allocates now and then for its own purposes: what exits need is in every pass.
+            long now = GC.GetAllocatedBytesForCurrentThread();
+            least = last == 0 ? least : Math.Min(least, now - last);
+            last = now;
         };
-        machine.Reports.Capacity = 16;
+        machine.Reports.Capacity = 2 * Passes;
         machine.LoadLong(a =>
         {
+            a.mov(edi, Passes);
+            var pass = a.CreateLabel();
+            a.Label(ref pass);
             a.Report(1);
-            a.mov(ecx, 1000);
+            a.mov(ecx, 200);
             a.mov(rbx, TestMachine.MmioAddress);
             a.mov(edx, 0x66);
             var loop = a.CreateLabel();
@@ -246,11 +246,11 @@ public abstract partial class PartitionContractTests(IPartitionFactory factory)
             a.mov(esi, __dword_ptr[rbx]);
             a.dec(ecx);
             a.jne(loop);
-            a.Report(2);
+            a.dec(edi);
+            a.jne(pass);
             a.Done();
         });
         machine.RunToEnd();
-        Assert.NotEqual(0, before);
-        Assert.Equal(before, after);
+        Assert.Equal(0, least);
     }
 }

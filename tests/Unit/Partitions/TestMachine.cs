@@ -20,7 +20,7 @@ internal sealed class TestMachine : IPartitionBus, IDisposable
     private const ulong Level4 = 0x2000, Level3 = 0x3000, LowLevel2 = 0x4000, HighLevel2 = 0x5000, FirstTable = 0x6000;
     private const ulong Gdt = 0x7000, Idt = 0x8000;
     private const ushort CodeSelector = 8, DataSelector = 16;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly Lock _lock = new();
     private volatile bool _done;

@@ -33,6 +33,8 @@ public class EndlessDeliveryTests
             a.mov(eax, cr0);
             a.or(eax, AlignmentMask);
             a.mov(cr0, eax);
+            a.mov(eax, ProtectedMachine.UserData);
+            a.mov(ds, ax);
             a.push(ProtectedMachine.UserData);
             a.push((int)ProtectedMachine.UserStack + 1);
             a.push((int)(AlignmentFlag | 2));

@@ -58,7 +58,7 @@ public sealed unsafe class TranslationListingTests : IDisposable
             a.jmp(again);
         }));
         loop.Start();
-        Assert.True(SpinWait.SpinUntil(() => cpu.Tier != ProcessorTier.Stopped, TimeSpan.FromSeconds(30)));
+        Assert.True(SpinWait.SpinUntil(() => cpu.Tier != ProcessorTier.Stopped, TimeSpan.FromMinutes(2)));
         cpu.SampleTier(TimeSpan.FromSeconds(1));
         cpu.RequestStop();
         loop.Join();

@@ -6,7 +6,7 @@ namespace Hypervisor.Tests.Unit.Scheduling;
 /// <summary>The scheduler over real threads. What is asserted holds however slow the host is.</summary>
 public sealed class CpuSchedulerTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     /// <summary>A thread that runs when it may and notes how many do at the same time.</summary>
     private sealed class Spinner

@@ -15,7 +15,7 @@ internal sealed class MockVirtioDriver : IDisposable
     public const ulong MemoryBytes = 16 << 20;
 
     private const ulong EventIndexFeature = 1ul << 29;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly List<QueueState> _queues = [];
     private readonly PagedMemory _paged;

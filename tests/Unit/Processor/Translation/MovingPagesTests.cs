@@ -196,7 +196,7 @@ public sealed unsafe class MovingPagesTests(ITestOutputHelper output)
     private static (string State, byte[] Memory)? RunStill(int seed)
     {
         using var machine = new M(0, 1 << 20);
-        using var impatience = new Timer(_ => machine.Cpu.RequestStop(), null, TimeSpan.FromSeconds(20), Timeout.InfiniteTimeSpan);
+        using var impatience = new Timer(_ => machine.Cpu.RequestStop(), null, TimeSpan.FromMinutes(2), Timeout.InfiniteTimeSpan);
         Generate(seed).Run(machine, Budget);
         return machine.Reason == StopReason.Requested ? null : (machine.Describe(), TranslationComparison.Contents(machine));
     }
