@@ -31,8 +31,10 @@ internal sealed class GuestTools
 
     /// <summary>Compiles and fetches what is not in the cache yet.</summary>
     /// <param name="workloads">With our programs, which takes a compiler; commands are not timed in the guest otherwise.</param>
+    /// <param name="kernelBits">64, or 32 for a kernel of that width.</param>
+    /// <param name="userBits">64, or 32 for such programs.</param>
     /// <exception cref="BenchmarkException">There is no compiler, or it refuses.</exception>
-    public static GuestTools Prepare(bool workloads)
+    public static GuestTools Prepare(bool workloads, int kernelBits, int userBits)
     {
         if (!DebianPackages.IsSupported(out string reason))
         {
@@ -40,10 +42,11 @@ internal sealed class GuestTools
         }
 
         var packages = new DebianPackages(DebianPackages.DefaultFolder, Console.Error.WriteLine);
-        string kernelPackage = packages.Fetch(packages.FindFetchedCloudKernel() ?? packages.ResolveCloudKernel());
-        string busyboxPackage = packages.Fetch("busybox-static");
+        string kernelPackage = packages.Fetch(kernelBits == 32 ? packages.ResolveKernel("linux-image-686-pae:i386")
+            : packages.FindFetchedCloudKernel() ?? packages.ResolveCloudKernel());
+        string busyboxPackage = packages.Fetch(userBits == 32 ? "busybox-static:i386" : "busybox-static");
         string sources = Path.Combine(AppContext.BaseDirectory, "guest");
-        string folder = Path.Combine(DebianPackages.DefaultFolder, "..", "benchmarks", Hash(sources) + (workloads ? "" : "-plain"));
+        string folder = Path.Combine(DebianPackages.DefaultFolder, "..", "benchmarks", Hash(sources) + (workloads ? "" : "-plain") + (userBits == 32 ? "-32" : ""));
         if (!File.Exists(Path.Combine(folder, Busybox)))
         {
             Make(sources, Directory.CreateDirectory(folder).FullName, busyboxPackage, workloads);

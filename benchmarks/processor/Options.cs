@@ -13,6 +13,9 @@ internal sealed record Options
           --quick                    one round of a quarter of the work
           --ours-only                neither QEMU nor native
           --no-native, --no-qemu     leave one out
+          --bits 32                  a 32-bit kernel (686-pae) and 32-bit programs, with qemu-system-i386; boot, shell, gzip and sha256 only.
+                                     apt must know i386 (dpkg --add-architecture i386)
+          --user-bits 32             32-bit programs on the 64-bit kernel; the same workloads
           --cpus N                   virtual processors, where a workload does not say
           --memory MB                guest memory, 512 unless said
           --model NAME               processor.model of our machine
@@ -33,6 +36,8 @@ internal sealed record Options
     public double Scale { get; private set; } = 1;
     public bool Native { get; private set; } = true;
     public bool Qemu { get; private set; } = true;
+    public int KernelBits { get; private set; } = 64;
+    public int UserBits { get; private set; } = 64;
     public int Processors { get; private set; } = 1;
     public int MemoryMB { get; private set; } = 512;
     public TimeSpan Timeout { get; private set; } = TimeSpan.FromSeconds(600);
@@ -65,6 +70,8 @@ internal sealed record Options
                 case "--ours-only": (options.Native, options.Qemu) = (false, false); break;
                 case "--no-native": options.Native = false; break;
                 case "--no-qemu": options.Qemu = false; break;
+                case "--bits": options.KernelBits = options.UserBits = Bits(Value()); break;
+                case "--user-bits": options.UserBits = Bits(Value()); break;
                 case "--cpus": options.Processors = (int)Number(); break;
                 case "--memory": options.MemoryMB = (int)Number(); break;
                 case "--model": options.Settings["processor.model"] = Value(); break;
@@ -88,14 +95,19 @@ internal sealed record Options
             }
         }
 
-        if (names.Count > 0)
-        {
-            options.Workloads = [.. names.Select(name => Workload.All.FirstOrDefault(workload => workload.Name == name)
-                ?? throw new BenchmarkException($"There is no workload {name}; there are {string.Join(", ", Workload.All.Select(workload => workload.Name))}."))];
-        }
+        IReadOnlyList<Workload> known = options.UserBits == 32 ? Workload.OfBusybox : Workload.All;
+        options.Workloads = names.Count == 0 ? known : [.. names.Select(name => known.FirstOrDefault(workload => workload.Name == name)
+            ?? throw new BenchmarkException($"There is no workload {name}; there are {string.Join(", ", known.Select(workload => workload.Name))}."))];
 
         return options;
     }
+
+    private static int Bits(string value) => value switch
+    {
+        "32" => 32,
+        "64" => 64,
+        _ => throw new BenchmarkException($"Bits can be 32 or 64, not '{value}'."),
+    };
 
     private void Set(string setting)
     {

@@ -24,7 +24,7 @@ internal sealed class Platform(GuestTools tools, string initrd, Options options)
     {
         PlatformKind.Native => StartNative(),
         PlatformKind.Qemu => Session.Start(
-            new ProcessStartInfo("qemu-system-x86_64",
+            new ProcessStartInfo(options.KernelBits == 32 ? "qemu-system-i386" : "qemu-system-x86_64",
             [
                 "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", Text(processors), "-m", Text(options.MemoryMB), "-nographic", "-nodefaults",
                 "-serial", "stdio", "-no-reboot", "-kernel", tools.Kernel, "-initrd", initrd, "-append", CommandLine,

@@ -26,7 +26,7 @@ try
         return StressRun.Run(options) is null ? 0 : 1;
     }
 
-    GuestTools tools = GuestTools.Prepare(workloads: true);
+    GuestTools tools = GuestTools.Prepare(workloads: options.UserBits == 64, options.KernelBits, options.UserBits);
     initrd = Path.Combine(Path.GetTempPath(), $"hv-processor-{Environment.ProcessId}.cpio");
     var platform = new Platform(tools, initrd, options);
     File.WriteAllBytes(initrd, tools.BuildInitrd());

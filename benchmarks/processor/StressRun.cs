@@ -30,7 +30,7 @@ internal static class StressRun
         string initrd = Path.GetTempFileName();
         try
         {
-            var tools = GuestTools.Prepare(workloads: false);
+            var tools = GuestTools.Prepare(workloads: false, options.KernelBits, options.UserBits);
             File.WriteAllBytes(initrd, tools.BuildInitrd(SharedLibraries.FindProgram(Program)));
             return Run(options, new Platform(tools, initrd, options));
         }

@@ -19,6 +19,9 @@ internal sealed record Workload(string Name, string Title, long Count, string Pr
 
     private const int KB = 1 << 10, MB = 1 << 20;
 
+    // A MiB of numbers, many times.
+    private const string Numbers = "./busybox seq 1 200000 | ./busybox head -c 1048576 > one; for i in $(./busybox seq 1 $(({0} / 1048576))); do ./busybox cat one; done > data";
+
     public static IReadOnlyList<Workload> All { get; } =
     [
         new(Boot, "boot to init", 1, "", "", "", 1.0, 0.6),
@@ -35,6 +38,12 @@ internal sealed record Workload(string Name, string Title, long Count, string Pr
         Tool("copy", "memory copy, AVX2", 40_000, 0.2, 0.05),
         Tool("smp", "four busy processors", 800, 1.0, 0.5, processors: 4),
         Tool("locked", "locked operations of four", 4_000_000, null, null, processors: 4),
+    ];
+
+    /// <summary>Those that need none of our programs, for guests that a C compiler is rarely there for.</summary>
+    public static IReadOnlyList<Workload> OfBusybox { get; } =
+    [
+        All[0], All[1], All[2] with { Prepare = Numbers, Check = "./busybox md5sum < packed" }, All[3] with { Prepare = Numbers },
     ];
 
     public long CountAt(double scale) => Math.Max(1, (long)(Count * scale));

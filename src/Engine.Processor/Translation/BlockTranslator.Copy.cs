@@ -53,7 +53,8 @@ internal sealed unsafe partial class BlockTranslator
             case Mnemonic.Mov when instruction.Code == (_wide ? Code.Mov_r64_cr : Code.Mov_r32_cr):
                 return TryEmitControlRegister(instruction);
             case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq or Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd
-                or Mnemonic.Stosq when instruction.IsStringInstruction:
+                or Mnemonic.Stosq or Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd or Mnemonic.Lodsq or Mnemonic.Scasb or Mnemonic.Scasw
+                or Mnemonic.Scasd or Mnemonic.Scasq when instruction.IsStringInstruction:
                 return TryEmitString(instruction);
             default:
                 return TranslatableInstructions.IsCopied(instruction.Code) && TryCopy(instruction);

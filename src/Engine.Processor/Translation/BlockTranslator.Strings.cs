@@ -2,11 +2,11 @@ using Iced.Intel;
 
 namespace Hypervisor.Engine.Processor.Translation;
 
-// MOVS and STOS. The host executes them on its own addresses, as a whole, where the guest's range lies in one page on either side;
-// everything else goes to the interpreter: longer ones, those that go downwards, and those without repetitions left.
+// MOVS and STOS, and LODS and SCAS that are not repeated. The host executes the former on its own addresses, as a whole, where the guest's
+// range lies in one page on either side; everything else goes to the interpreter: longer ones, and those that go downwards.
 internal sealed unsafe partial class BlockTranslator
 {
-    private const byte RepeatPrefix = 0xF3, MoveOpcode = 0xA4, StoreOpcode = 0xAA;
+    private const byte RepeatPrefix = 0xF3, MoveOpcode = 0xA4, StoreOpcode = 0xAA, LoadOpcode = 0x8A, CompareOpcode = 0x3A;
 
     private bool TryEmitString(in Instruction instruction)
     {
@@ -18,9 +18,45 @@ internal sealed unsafe partial class BlockTranslator
                     && TryEmitString(instruction, moves: true);
             case Code.Stosb_m8_AL or Code.Stosw_m16_AX or Code.Stosd_m32_EAX or Code.Stosq_m64_RAX:
                 return TryEmitString(instruction, moves: false);
+            case Code.Lodsb_AL_m8 or Code.Lodsw_AX_m16 or Code.Lodsd_EAX_m32 or Code.Lodsq_RAX_m64:
+                return instruction.Op1Kind == (_wide ? OpKind.MemorySegRSI : OpKind.MemorySegESI)
+                    && instruction.MemorySegment is not (Register.FS or Register.GS) && (_wide || instruction.MemorySegment != Register.CS)
+                    && TryEmitElement(instruction, HostRegister.Rsi, LoadOpcode);
+            case Code.Scasb_AL_m8 or Code.Scasw_AX_m16 or Code.Scasd_EAX_m32 or Code.Scasq_RAX_m64:
+                return instruction.Op1Kind == (_wide ? OpKind.MemoryESRDI : OpKind.MemoryESEDI)
+                    && TryEmitElement(instruction, HostRegister.Rdi, CompareOpcode);
             default:
                 return false;
         }
+    }
+
+    // One element, loaded into the accumulator or compared with it: MOV or CMP rAX, [pointer + R15].
+    private bool TryEmitElement(in Instruction instruction, int pointer, byte opcode)
+    {
+        if (instruction.HasRepPrefix || instruction.HasRepnePrefix)
+        {
+            return false;
+        }
+
+        int size = MemorySizeExtensions.GetSize(instruction.MemorySize);
+        EmitUpwardsCheck();
+        if (!_wide)
+        {
+            _code.Move32(pointer, pointer);
+        }
+
+        EmitSpanCheck(pointer, size, repeats: false, write: false);
+        EmitDistance();
+        _code.AccumulatorOperand(opcode, pointer, HostRegister.Translation, size);
+        _code.Lea(pointer, pointer, HostRegister.None, 0, size, _wide);
+        return true;
+    }
+
+    private void EmitUpwardsCheck()
+    {
+        _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + InterruptByte);
+        _code.LoadTableByte(HostRegister.Count, StateLayout.Downwards, HostRegister.Count);
+        EmitLeaveUnlessZero();
     }
 
     private bool TryEmitString(in Instruction instruction, bool moves)
@@ -32,14 +68,14 @@ internal sealed unsafe partial class BlockTranslator
 
         int size = MemorySizeExtensions.GetSize(instruction.MemorySize);
         bool repeats = instruction.HasRepPrefix;
+        byte* done = null;
         if (repeats)
         {
+            done = EmitSkipWithoutCount();
             EmitCountCheck(size);
         }
 
-        _code.LoadStateByte(HostRegister.Count, StateLayout.SystemFlags + InterruptByte);
-        _code.LoadTableByte(HostRegister.Count, StateLayout.Downwards, HostRegister.Count);
-        EmitLeaveUnlessZero();
+        EmitUpwardsCheck();
         EmitCutString(moves, repeats);
         if (moves)
         {
@@ -73,7 +109,24 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         EmitCutString(moves, repeats);
+        if (repeats)
+        {
+            HostAssembler.Patch(done, _code.Position);
+        }
+
         return true;
+    }
+
+    // No repetition is nothing to do: what is left of a copy in units of four bytes mostly is. Returns a jump behind the instruction.
+    private byte* EmitSkipWithoutCount()
+    {
+        _code.Move(HostRegister.Count, HostRegister.GuestCount, _wide);
+        byte* none = _code.JumpIfCountZero();
+        byte* some = _code.JumpLater();
+        _code.Land(none);
+        byte* done = _code.JumpLater();
+        HostAssembler.Patch(some, _code.Position);
+        return done;
     }
 
     // In 32-bit code the registers are used, and left, without what is above their 32 bits.

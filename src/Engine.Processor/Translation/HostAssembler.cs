@@ -149,6 +149,19 @@ internal sealed unsafe class HostAssembler : CodeWriter
         Operand(from, address, index, 0, displacement);
     }
 
+    /// <summary>An instruction of the accumulator, of 1 to 8 bytes, and an operand in memory, by the opcode of its form for bytes.</summary>
+    public void AccumulatorOperand(byte opcode, int address, int index, int size)
+    {
+        if (size == sizeof(ushort))
+        {
+            WriteByte(0x66);
+        }
+
+        Rex(size == sizeof(ulong), HostRegister.Rax, index, address);
+        WriteByte(size == 1 ? opcode : (byte)(opcode + 1));
+        Operand(HostRegister.Rax, address, index, 0, 0);
+    }
+
     public void Store16(int address, int index, int from, int displacement)
     {
         WriteByte(0x66);

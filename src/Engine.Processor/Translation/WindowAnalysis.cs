@@ -72,7 +72,8 @@ internal sealed class WindowAnalysis
         switch (instruction.Code)
         {
             case Code.Push_r64 or Code.Pushq_imm8 or Code.Pushq_imm32 or Code.Call_rel32_64 or Code.Pushfq when _wide:
-            case Code.Push_r32 or Code.Pushd_imm8 or Code.Pushd_imm32 or Code.Call_rel32_32 or Code.Pushfd when !_wide:
+            case Code.Push_r32 or Code.Pushd_imm8 or Code.Pushd_imm32 or Code.Call_rel32_32 or Code.Pushfd or Code.Pushd_ES or Code.Pushd_CS
+                or Code.Pushd_SS or Code.Pushd_DS or Code.Pushd_FS or Code.Pushd_GS when !_wide:
                 if (instruction.Code is not (Code.Pushfq or Code.Pushfd))
                 {
                     Enter(number, StackPointer, -_slot, _slot, write: true);

@@ -72,15 +72,19 @@ internal sealed partial class DebianPackages
     /// The newest concrete kernel package behind the meta package <c>linux-image-cloud-amd64</c>.
     /// </summary>
     /// <exception cref="QuickstartException">apt knows no such package or cannot be reached.</exception>
-    public string ResolveCloudKernel()
+    public string ResolveCloudKernel() => ResolveKernel("linux-image-cloud-amd64");
+
+    /// <summary>The newest concrete kernel package behind a meta package, whose name may end with an architecture (<c>:i386</c>).</summary>
+    /// <exception cref="QuickstartException">apt knows no such package or cannot be reached.</exception>
+    public string ResolveKernel(string metaPackage)
     {
         _progress("Asking apt for the kernel");
-        EnsureLists("linux-image-cloud-amd64");
-        string depends = Run("apt-cache", [.. _aptOptions, "depends", "linux-image-cloud-amd64"]);
+        EnsureLists(metaPackage);
+        string depends = Run("apt-cache", [.. _aptOptions, "depends", metaPackage]);
         Match match = KernelDependency().Match(depends);
         return match.Success
             ? match.Groups[1].Value
-            : throw new QuickstartException("apt knows no kernel behind linux-image-cloud-amd64; pass a kernel with -KernelPath instead.");
+            : throw new QuickstartException($"apt knows no kernel behind {metaPackage}; pass a kernel with -KernelPath instead.");
     }
 
     /// <summary>

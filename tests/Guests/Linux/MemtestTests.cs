@@ -6,12 +6,17 @@ namespace Hypervisor.Tests.Guests.Linux;
 public class MemtestTests
 {
     [MemtestFact]
-    public async Task Memtest86_starts_testing_and_finds_no_error()
+    public Task Memtest86_starts_testing_and_finds_no_error() => Test(GuestAssets.Memtest);
+
+    [MemtestFact]
+    public Task Memtest86_of_32_bits_starts_testing_and_finds_no_error() => Test(GuestAssets.Memtest32);
+
+    private static async Task Test(string image)
     {
         using var guest = new TestGuest(BackendKind.Software, kernel: null, configuration => configuration with
         {
             MemoryMB = 32,
-            KernelPath = GuestAssets.Memtest,
+            KernelPath = image,
             KernelCommandLine = "console=ttyS0,115200",
         });
         guest.Start();

@@ -10,6 +10,7 @@ internal static class GuestAssets
 {
     private static readonly Lazy<(string Kernel, string Initrd)> Linux = new(MakeLinux);
     private static readonly Lazy<string> MemtestImage = new(static () => FetchFile("memtest86+", "boot", "memtest86+x64.bin"));
+    private static readonly Lazy<string> MemtestImage32 = new(static () => FetchFile("memtest86+", "boot", "memtest86+ia32.bin"));
     private static readonly Lazy<string> SeaBiosImage = new(static () => FetchFile("seabios", "usr", "share", "seabios", "bios-256k.bin"));
 
     /// <summary>The stock kernel's image.</summary>
@@ -20,6 +21,9 @@ internal static class GuestAssets
 
     /// <summary>The kernel of memtest86+ for 64-bit processors.</summary>
     public static string Memtest => MemtestImage.Value;
+
+    /// <summary>The same for processors of 32 bits.</summary>
+    public static string Memtest32 => MemtestImage32.Value;
 
     /// <summary>SeaBIOS in its 256 KB build.</summary>
     public static string SeaBios => SeaBiosImage.Value;

@@ -197,7 +197,7 @@ internal sealed class RandomGuest(int seed)
                 a.lea(rsi, __[r12 - 16]);
                 a.mov(ecx, _random.Next(40));
                 a.cld();
-                a.rep.movsb();
+                Strings(a);
                 break;
             case 34:
                 var function = FunctionAddress();
@@ -219,6 +219,20 @@ internal sealed class RandomGuest(int seed)
             default:
                 a.xchg(Pick(Bytes[..8]), Pick(Bytes[..8]));
                 break;
+        }
+    }
+
+    private void Strings(Assembler a)
+    {
+        switch (_random.Next(8))
+        {
+            case 0: a.lodsb(); a.scasb(); break;
+            case 1: a.lodsd(); a.scasd(); break;
+            case 2: a.lodsq(); a.scasw(); break;
+            case 3: a.scasq(); a.stosw(); break;
+            case 4: a.rep.stosd(); break;
+            case 5: a.mov(ecx, 0); a.rep.movsq(); break;
+            default: a.rep.movsb(); break;
         }
     }
 

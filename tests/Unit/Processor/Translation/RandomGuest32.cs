@@ -193,7 +193,7 @@ internal sealed class RandomGuest32(int seed, bool user)
                 a.lea(esi, __[ebp - 16]);
                 a.mov(ecx, _random.Next(40));
                 a.cld();
-                a.rep.movsb();
+                Strings(a);
                 break;
             case 34:
                 a.mov(ebx, FunctionAddress());
@@ -227,6 +227,22 @@ internal sealed class RandomGuest32(int seed, bool user)
             default:
                 a.xchg(Pick(Bytes), Pick(Bytes));
                 break;
+        }
+    }
+
+    private void Strings(Assembler a)
+    {
+        switch (_random.Next(9))
+        {
+            case 0: a.lodsb(); a.scasb(); break;
+            case 1: a.lodsd(); a.scasd(); break;
+            case 2: a.lodsw(); a.scasw(); break;
+            case 3: a.scasd(); a.stosw(); break;
+            case 4: a.rep.stosd(); break;
+            case 5: a.mov(ecx, 0); a.rep.movsd(); break;
+            case 6: a.std(); a.lodsb(); a.movsw(); a.cld(); break;
+            case 7: a.stosb(); a.movsb(); break;
+            default: a.rep.movsb(); break;
         }
     }
 
