@@ -5,7 +5,7 @@ namespace Hypervisor.Engine.Native.Memory;
 /// <summary>Advice to the operating system about anonymous memory.</summary>
 public static partial class MemoryAdvice
 {
-    private const int DontNeed = 4, NoHugePage = 15;
+    private const int DontNeed = 4, Mergeable = 12, Unmergeable = 13, NoHugePage = 15;
 
     /// <summary>
     /// Gives the pages back while the range stays mapped: the next access finds zeroes (on Windows zeroes or the old content).
@@ -26,11 +26,37 @@ public static partial class MemoryAdvice
     public static bool AvoidHugePages(nint address, nuint length) =>
         OperatingSystem.IsLinux() && Madvise(address, length, NoHugePage) == 0;
 
+    /// <summary>
+    /// Lets the kernel merge equal pages with those of other ranges (KSM), or takes back what it merged: each page is a page of its own then.
+    /// </summary>
+    /// <param name="address">First byte, a multiple of the host's page size.</param>
+    /// <param name="length">Bytes, a multiple of the host's page size.</param>
+    /// <param name="allowed">Whether it may.</param>
+    /// <returns>False where the kernel has no such thing, or has no memory to take pages apart with.</returns>
+    public static bool AllowMerging(nint address, nuint length, bool allowed)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return false;
+        }
+
+        int result;
+        do
+        {
+            result = MadviseWithError(address, length, allowed ? Mergeable : Unmergeable);
+        }
+        while (result != 0 && Marshal.GetLastPInvokeError() == Posix.Errno.EINTR);
+        return result == 0;
+    }
+
     /// <summary>Whether a page given back surely reads as zeroes.</summary>
     public static bool ReleasedReadsZero => OperatingSystem.IsLinux();
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Madvise(nint address, nuint length, int advice);
+
+    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    private static partial int MadviseWithError(nint address, nuint length, int advice);
 
     [LibraryImport("kernel32", EntryPoint = "DiscardVirtualMemory")]
     private static partial uint DiscardVirtualMemory(nint address, nuint length);

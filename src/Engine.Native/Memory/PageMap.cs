@@ -7,7 +7,7 @@ namespace Hypervisor.Engine.Native.Memory;
 public sealed class PageMap : IDisposable
 {
     private const int EntryBytes = sizeof(ulong), Chunk = 8192;
-    private const ulong Present = 1ul << 63, Swapped = 1ul << 62;
+    private const ulong Present = 1ul << 63, Swapped = 1ul << 62, OfFile = 1ul << 61, MappedOnce = 1ul << 56;
 
     private readonly SafeFileHandle _file = File.OpenHandle("/proc/self/pagemap");
     private readonly byte[] _entries = new byte[Chunk * EntryBytes];
@@ -20,13 +20,7 @@ public sealed class PageMap : IDisposable
     {
         for (long page = 0; page < pages;)
         {
-            int wanted = (int)Math.Min(Chunk, pages - page);
-            int read = RandomAccess.Read(_file, _entries.AsSpan(0, wanted * EntryBytes), (((long)address >> 12) + page) * EntryBytes) / EntryBytes;
-            if (read <= 0)
-            {
-                throw new IOException("The map of this process's pages cannot be read.");
-            }
-
+            int read = Read(address, page, pages);
             for (int i = 0; i < read; i++)
             {
                 if ((BinaryPrimitives.ReadUInt64LittleEndian(_entries.AsSpan(i * EntryBytes)) & (Present | Swapped)) != 0)
@@ -39,6 +33,45 @@ public sealed class PageMap : IDisposable
         }
     }
 
+    /// <summary>
+    /// Counts the pages of a range of anonymous memory whose frame is mapped elsewhere too: the kernel merged them with equal ones, or they
+    /// are its page of zeroes because they were only ever read.
+    /// </summary>
+    /// <param name="address">Host address, a multiple of 4096.</param>
+    /// <param name="pages">How many pages.</param>
+    public long CountShared(nint address, long pages)
+    {
+        long count = 0;
+        for (long page = 0; page < pages;)
+        {
+            int read = Read(address, page, pages);
+            for (int i = 0; i < read; i++)
+            {
+                count += IsShared(BinaryPrimitives.ReadUInt64LittleEndian(_entries.AsSpan(i * EntryBytes))) ? 1 : 0;
+            }
+
+            page += read;
+        }
+
+        return count;
+    }
+
+    /// <summary>Whether the page at a host address is such a page; see <see cref="CountShared"/>. Thread-safe.</summary>
+    public bool IsShared(nint address)
+    {
+        Span<byte> entry = stackalloc byte[EntryBytes];
+        return RandomAccess.Read(_file, entry, ((long)address >> 12) * EntryBytes) == EntryBytes && IsShared(BinaryPrimitives.ReadUInt64LittleEndian(entry));
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
+
+    private static bool IsShared(ulong entry) => (entry & (Present | OfFile | MappedOnce)) == Present;
+
+    private int Read(nint address, long page, long pages)
+    {
+        int wanted = (int)Math.Min(Chunk, pages - page);
+        int read = RandomAccess.Read(_file, _entries.AsSpan(0, wanted * EntryBytes), (((long)address >> 12) + page) * EntryBytes) / EntryBytes;
+        return read > 0 ? read : throw new IOException("The map of this process's pages cannot be read.");
+    }
 }

@@ -10,15 +10,22 @@ namespace Hypervisor.Engine.Native.Memory;
 public sealed unsafe partial class UserFault : FileDescriptor
 {
     private const nint SystemCall = 323;
-    private const int CloseOnExec = 0x80000, NonBlocking = 0x800;
+    private const int CloseOnExec = 0x80000, NonBlocking = 0x800, Flags = CloseOnExec | NonBlocking;
     private const uint ApiRequest = 0xC018_AA3F, RegisterRequest = 0xC020_AA00, UnregisterRequest = 0x8010_AA01, WakeRequest = 0x8010_AA02,
-        CopyRequest = 0xC028_AA03, ZeroRequest = 0xC020_AA04, WriteProtectRequest = 0xC018_AA06;
-    private const ulong ApiVersion = 0xAA, FeatureWriteProtect = 1, Missing = 1, WriteProtected = 2, Protect = 1;
+        CopyRequest = 0xC028_AA03, ZeroRequest = 0xC020_AA04, MoveRequest = 0xC028_AA05, WriteProtectRequest = 0xC018_AA06, NewRequest = 0xAA00;
+    private const ulong ApiVersion = 0xAA, FeatureWriteProtect = 1, FeatureMove = 1 << 16, Missing = 1, WriteProtected = 2, Protect = 1;
     private const byte PageFault = 0x12;
-    private const int Exists = -17, Again = -11;
+    private const int Exists = -17, Again = -11, Busy = -16;
+
+    // The kernel gives up when somebody else holds the page at this moment (its own search for equal pages does), and soon lets go of it.
+    private const int MoveAttempts = 100;
+    private const string DevicePath = "/dev/userfaultfd";
     private const short PollIn = 1;
 
     private UserFault(int descriptor) : base(descriptor) { }
+
+    /// <summary><see cref="TryMove"/> can be had (Linux 6.8 and later).</summary>
+    public bool CanMove { get; private set; }
 
     /// <summary>A page that somebody waits for.</summary>
     /// <param name="Address">Host address of the page.</param>
@@ -36,13 +43,44 @@ public sealed unsafe partial class UserFault : FileDescriptor
             return null;
         }
 
-        int number = (int)Syscall(SystemCall, CloseOnExec | NonBlocking);
-        if (number < 0)
+        // Without the privilege the administrator may have let this user in by the device's file mode (Linux 6.1 and later).
+        int number = (int)Syscall(SystemCall, Flags);
+        int error = number < 0 ? Marshal.GetLastPInvokeError() : 0;
+        if (number < 0 && (number = OpenByDevice()) < 0)
         {
-            reason = $"userfaultfd is refused ({Errno.Describe(Marshal.GetLastPInvokeError())}): it needs CAP_SYS_PTRACE or vm.unprivileged_userfaultfd=1";
+            reason = $"userfaultfd is refused ({Errno.Describe(error)}): it needs CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1, or the right to open {DevicePath}";
             return null;
         }
 
+        return TryBegin(number, out reason);
+    }
+
+    /// <summary>Opens one by its device alone, which needs no privilege but that of the file.</summary>
+    /// <param name="reason">Why there is none, for a person.</param>
+    internal static UserFault? TryCreateByDevice(out string reason)
+    {
+        int number = OperatingSystem.IsLinux() ? OpenByDevice() : -Errno.ENOENT;
+        if (number < 0)
+        {
+            reason = $"{DevicePath} is refused: {Errno.Describe(-number)}";
+            return null;
+        }
+
+        return TryBegin(number, out reason);
+    }
+
+    private static int OpenByDevice()
+    {
+        int result = TryOpen(DevicePath, out var device);
+        using (device)
+        {
+            return device?.Control(NewRequest, Flags) ?? result;
+        }
+    }
+
+    private static UserFault? TryBegin(int number, out string reason)
+    {
+        reason = "";
         var descriptor = new UserFault(number);
         var api = new ApiArgument { Api = ApiVersion, Features = FeatureWriteProtect };
         if (descriptor.Control(ApiRequest, ref api) < 0)
@@ -52,6 +90,8 @@ public sealed unsafe partial class UserFault : FileDescriptor
             return null;
         }
 
+        // It answers what it can, not only what was asked for.
+        descriptor.CanMove = (api.Features & FeatureMove) != 0;
         return descriptor;
     }
 
@@ -103,6 +143,35 @@ public sealed unsafe partial class UserFault : FileDescriptor
         }
 
         Check(result, "place a page of guest memory");
+    }
+
+    /// <summary>
+    /// Moves a page as it is to where there is none, both within mappings in charge: who uses it waits from then on, and nothing that was
+    /// stored before is missing.
+    /// </summary>
+    /// <returns>False when it is not this process's alone (merged with equal ones, or the kernel is using it): it stays.</returns>
+    /// <exception cref="IOException">The kernel refused.</exception>
+    public bool TryMove(nint page, nint to, nuint length)
+    {
+        for (int attempt = 0; attempt < MoveAttempts; attempt++)
+        {
+            var argument = new MoveArgument { Destination = (ulong)to, Source = (ulong)page, Length = length };
+            int result = Control(MoveRequest, ref argument);
+            if (result == Busy)
+            {
+                return false;
+            }
+
+            if (result != Again)
+            {
+                Check(result, "move a page of guest memory");
+                return true;
+            }
+
+            Thread.Yield();
+        }
+
+        return false;
     }
 
     /// <summary>Wakes who waits for these pages: they look again.</summary>
@@ -196,6 +265,13 @@ public sealed unsafe partial class UserFault : FileDescriptor
     {
         public ulong Destination, Source, Length, Mode;
         public long Copied;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct MoveArgument
+    {
+        public ulong Destination, Source, Length, Mode;
+        public long Moved;
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -12,8 +12,14 @@ public sealed record GuestPageStatistics
     /// <summary>In memory of the machine's own.</summary>
     public required long Private { get; init; }
 
-    /// <summary>In frames that may serve several pages, those of zeroes among them.</summary>
+    /// <summary>In frames that may serve several pages, those of zeroes and <see cref="MergedByHost"/> among them.</summary>
     public required long Shared { get; init; }
+
+    /// <summary>
+    /// Shared pages whose frames are the host kernel's (KSM): merged with equal ones of any program of the host, and on machines offered to
+    /// it those that were only ever read and are the kernel's page of zeroes. Counted every few seconds.
+    /// </summary>
+    public long MergedByHost { get; init; }
 
     /// <summary>Shared pages of zeroes.</summary>
     public required long SharedZero { get; init; }

@@ -12,12 +12,15 @@ public sealed partial class GuestPages
     public long PagesIn(PageState state) => Interlocked.Read(ref _inState[(int)state]);
 
     /// <summary>Counters now.</summary>
-    public GuestPageStatistics Statistics => new()
+    public GuestPageStatistics Statistics => Snapshot(MergedPages);
+
+    private GuestPageStatistics Snapshot(long merged) => new()
     {
         Pages = Count,
         Untouched = PagesIn(PageState.Untouched),
-        Private = PagesIn(PageState.Private),
-        Shared = PagesIn(PageState.Shared),
+        Private = Math.Max(0, PagesIn(PageState.Private) - merged),
+        Shared = PagesIn(PageState.Shared) + merged,
+        MergedByHost = merged,
         SharedZero = Interlocked.Read(ref _zero),
         Compressed = PagesIn(PageState.Compressed),
         Swapped = PagesIn(PageState.Swapped),

@@ -15,7 +15,10 @@ public sealed unsafe partial class GuestPages
         private set => _engaged = value;
     }
 
-    /// <summary>Counts the pages that have content, where they are not known one by one.</summary>
+    /// <summary>Counting takes a look at each page.</summary>
+    internal bool IsCounted => !IsEngaged || _mayBeMerged;
+
+    /// <summary>Counts the pages that have content, where they are not known one by one, and those that the host's kernel merged.</summary>
     internal void CountPresent()
     {
         lock (_reclaim)
@@ -24,6 +27,8 @@ public sealed unsafe partial class GuestPages
             {
                 Recount(_homes.CountPresent());
             }
+
+            CountMerged();
         }
     }
 

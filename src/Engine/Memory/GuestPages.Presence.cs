@@ -340,7 +340,7 @@ public sealed unsafe partial class GuestPages
     {
         get
         {
-            long pages = PagesIn(PageState.Private);
+            long pages = OwnPages;
             return pages >= CeilingPages || (pages > SparedPages && _meter.IsScarce) || _meter.IsExhausted;
         }
     }

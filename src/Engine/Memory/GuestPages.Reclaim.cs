@@ -27,7 +27,7 @@ public sealed unsafe partial class GuestPages
     private readonly int[] _swapSlots = new int[SwapBatch];
     private readonly int[] _candidates = new int[ShareBatch];
     private int _swapCount;
-    private string? _writeFailure;
+    private string? _writeFailure, _foundFailure;
     private string _domain = "";
     private ulong _domainHash;
 
@@ -85,7 +85,16 @@ public sealed unsafe partial class GuestPages
                 var entry = Read(page);
                 if (entry is { State: PageState.Private, IsWatched: true, Pins: 0 })
                 {
-                    taken += Take(page, entry, methods);
+                    // What is merged takes no memory; it goes when nothing else is left.
+                    if (!IsMerged(page))
+                    {
+                        taken += Take(page, entry, methods);
+                    }
+                    else if (examined > Count)
+                    {
+                        _mergeable!.Separate(page);
+                        taken += Take(page, entry, methods);
+                    }
                 }
             }
 
@@ -97,6 +106,9 @@ public sealed unsafe partial class GuestPages
 
     /// <summary>Why the swap file could not be written when that was tried last; null when it could.</summary>
     public string? SwapFailure { get; private set; }
+
+    /// <summary>The last failure to write the swap file since this was asked before; null for none. Processors that make room for themselves find them too.</summary>
+    internal string? TakeSwapFailure() => Interlocked.Exchange(ref _foundFailure, null);
 
     /// <summary>Tries whether the swap file can be written again; null when it can, or there is none, else why not.</summary>
     public string? TestSwap()
@@ -295,7 +307,7 @@ public sealed unsafe partial class GuestPages
 
         if ((methods & ReclaimMethods.Compress) != 0 && _cache.Store(copy, page, out int slot) == CompressionOutcome.Stored)
         {
-            return CommitCompressed(page, entry, slot) ? 1 : 0;
+            return CommitCompressed(page, entry, slot, copy) ? 1 : 0;
         }
 
         if ((methods & ReclaimMethods.Swap) == 0 || _swap is null)
@@ -313,17 +325,17 @@ public sealed unsafe partial class GuestPages
     {
         if (!_homes.AreAsked)
         {
-            return PageContent.IsZero(copy) && Commit(page, entry, PageState.Untouched, 0);
+            return PageContent.IsZero(copy) && Commit(page, entry, PageState.Untouched, 0, copy);
         }
 
         ulong hash = HashOf(copy);
         int frame = mayCreate ? _frames.Create(copy, hash) : _frames.Share(copy, hash);
-        return frame >= 0 && CommitShared(page, entry, frame);
+        return frame >= 0 && CommitShared(page, entry, frame, copy);
     }
 
-    private bool CommitShared(int page, PageEntry entry, int frame)
+    private bool CommitShared(int page, PageEntry entry, int frame, byte* copy)
     {
-        if (!Commit(page, entry, PageState.Shared, frame))
+        if (!Commit(page, entry, PageState.Shared, frame, copy))
         {
             _frames.Release(frame);
             return false;
@@ -337,9 +349,9 @@ public sealed unsafe partial class GuestPages
         return true;
     }
 
-    private bool CommitCompressed(int page, PageEntry entry, int slot)
+    private bool CommitCompressed(int page, PageEntry entry, int slot, byte* copy)
     {
-        if (!Commit(page, entry, PageState.Compressed, slot))
+        if (!Commit(page, entry, PageState.Compressed, slot, copy))
         {
             _cache.Free(slot);
             return false;
@@ -363,7 +375,7 @@ public sealed unsafe partial class GuestPages
         int taken = 0;
         for (int i = 0; i < written; i++)
         {
-            if (Commit(_swapPages[i], _swapEntries[i], PageState.Swapped, slots[i]))
+            if (Commit(_swapPages[i], _swapEntries[i], PageState.Swapped, slots[i], (byte*)_swapCopies[i]))
             {
                 taken++;
             }
@@ -381,6 +393,10 @@ public sealed unsafe partial class GuestPages
     {
         SwapFailure = result == SwapResult.Done ? null : DescribeFailure(result);
         _writeFailure ??= SwapFailure;
+        if (SwapFailure is { } failure)
+        {
+            Volatile.Write(ref _foundFailure, failure);
+        }
     }
 
     private string DescribeFailure(SwapResult result) => result switch
@@ -458,7 +474,7 @@ public sealed unsafe partial class GuestPages
         byte* home = HomeOf(page);
         if (!_homes.AreAsked)
         {
-            return PageContent.IsZero(home);
+            return PageContent.IsZero(home) && !IsMerged(page);
         }
 
         ulong hash = HashOf(home);
@@ -472,14 +488,13 @@ public sealed unsafe partial class GuestPages
         return true;
     }
 
-    private bool Commit(int page, PageEntry entry, PageState state, int index)
+    private bool Commit(int page, PageEntry entry, PageState state, int index, byte* copy)
     {
-        if (!Replace(page, entry, entry.In(PageState.Moving)))
+        if (!Replace(page, entry, entry.In(PageState.Moving)) || !TryEmpty(page, entry, copy))
         {
             return false;
         }
 
-        Discard(page);
         Write(page, entry.In(state, index).Touched());
         Moved(PageState.Private, state);
         return true;
@@ -551,8 +566,6 @@ public sealed unsafe partial class GuestPages
         Moved(entry.State, empty);
         return true;
     }
-
-    private void Discard(int page) => MemoryAdvice.Release((nint)HomeOf(page), PageBytes);
 
     private void ReleaseFrame(int frame)
     {

@@ -75,6 +75,7 @@ public sealed unsafe partial class GuestPages : IDisposable
         }
 
         _homes = homes;
+        _mergeable = homes as IMergeableHomes;
         IsEngaged = homes.AreAsked;
         memory.Attach(this);
     }
@@ -136,7 +137,7 @@ public sealed unsafe partial class GuestPages : IDisposable
             }
         }
 
-        _meter.Add((int)-PagesIn(PageState.Private));
+        _meter.Add((int)(Interlocked.Read(ref _merged) - PagesIn(PageState.Private)));
         _frames.ForgetHints(_machine);
         _homes.Dispose();
         _cache.Dispose();

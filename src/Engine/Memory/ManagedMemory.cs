@@ -87,7 +87,9 @@ internal sealed class ManagedMemory : IDisposable
     }
 
     /// <summary>Takes what the inventory says of it now.</summary>
-    public void Follow(MemoryConfiguration configuration)
+    /// <param name="configuration">What it says.</param>
+    /// <param name="isMerging">The host's kernel looks for equal pages.</param>
+    public void Follow(MemoryConfiguration configuration, bool isMerging)
     {
         if (configuration.Machines.TryGetValue(Id, out var plan))
         {
@@ -97,13 +99,16 @@ internal sealed class ManagedMemory : IDisposable
         if (Pages is { } pages)
         {
             pages.SharingDomain = Plan.SharingDomain;
+
+            // The kernel knows no domains. What it merged stays so when it stops to look.
+            pages.Offer((isMerging || pages.IsOffered) && configuration.Settings.ShareByKernel && Plan.IsSharingEnabled && Plan.SharingDomain.Length == 0);
         }
     }
 
     /// <summary>Counts what takes a look at each page, not more often than that is cheap.</summary>
     public void Count(long now)
     {
-        if (Pages is { IsEngaged: false } pages && now >= _nextCount)
+        if (Pages is { IsCounted: true } pages && now >= _nextCount)
         {
             pages.CountPresent();
             _nextCount = now + (MemoryManager.Second * (1 + (Plan.MemoryBytes >> 30)));
@@ -261,6 +266,7 @@ internal sealed class ManagedMemory : IDisposable
     private void Evict(GuestPages pages, in MachineMemoryDecision decision, HostMemoryState state, TimeSpan patience)
     {
         int wanted = (int)(decision.EvictBytes / (long)GuestMemory.PageSize);
+        string? found = pages.TakeSwapFailure();
         if (wanted > 0)
         {
             const ReclaimMethods All = ReclaimMethods.Share | ReclaimMethods.Compress | ReclaimMethods.Swap;
@@ -279,7 +285,12 @@ internal sealed class ManagedMemory : IDisposable
                 _manager.DecideSoon();
             }
 
-            TellSwapTrouble(pages.SwapFailure);
+            TellSwapTrouble(pages.SwapFailure ?? (_toldSwapTrouble ? null : found));
+        }
+        else if (found is not null && _swapTrouble is null)
+        {
+            // Where a machine gives a page for each that it takes, nobody else may write.
+            TellSwapTrouble(found);
         }
         else if (_swapTrouble is not null || _toldSwapTrouble)
         {

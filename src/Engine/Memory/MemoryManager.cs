@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Memory.Stores;
+using Hypervisor.Engine.Native.Memory;
 
 namespace Hypervisor.Engine.Memory;
 
@@ -117,18 +118,19 @@ internal sealed class MemoryManager : IDisposable
 
         var frames = _frames.Statistics;
         var statistics = machines.Select(static machine => machine.Statistics()).ToArray();
+        long merged = statistics.Sum(static machine => machine.Pages?.MergedByHost ?? 0), sharedFrames = frames.Frames + FramesOf(merged);
         long consumed = statistics.Sum(static machine => machine.ConsumedBytes), overhead = statistics.Sum(static machine => machine.OverheadBytes);
         return new HostMemoryStatistics
         {
             BudgetBytes = BudgetOf(_source.Current),
-            UsedBytes = consumed + overhead + (frames.Frames * PageSize),
+            UsedBytes = consumed + overhead + (sharedFrames * PageSize),
             ConsumedBytes = consumed,
-            SharedFrameBytes = frames.Frames * PageSize,
+            SharedFrameBytes = sharedFrames * PageSize,
             OverheadBytes = overhead,
             MinFreeBytes = FreeMemoryThresholds.MinFree(BudgetOf(_source.Current)),
             State = machines.Length == 0 ? HostMemoryState.High : _decision.State,
-            SharedPages = frames.References + frames.ZeroReferences,
-            SharedFrames = frames.Frames,
+            SharedPages = frames.References + frames.ZeroReferences + merged,
+            SharedFrames = sharedFrames,
             ZeroPages = frames.ZeroReferences,
             ReservedBytes = ReservedBy(machines, _source.Current),
             OvercommitAverages = _overcommit.At(_clock()),
@@ -184,14 +186,22 @@ internal sealed class MemoryManager : IDisposable
             (_inputs, _decisions) = (new MachineMemoryInput[count], new MachineMemoryDecision[count]);
         }
 
-        var frames = _frames.Statistics;
-        long used = frames.Frames * PageSize, privatePages = _meter.Used;
+        bool isMerging = configuration.Settings.ShareByKernel && Array.Exists(_deciders, static machine => machine.Pages is { IsMergeable: true }) && KernelSamePages.IsRunning;
         for (int i = 0; i < count; i++)
         {
-            Look(_deciders[i], configuration, now);
+            Look(_deciders[i], configuration, isMerging, now);
+        }
+
+        // Before what is taken is added up: a page taken meanwhile counts twice rather than not at all.
+        long used = 0, merged = 0, privatePages = _meter.Used;
+        for (int i = 0; i < count; i++)
+        {
             _inputs[i] = _deciders[i].Input();
             used += _inputs[i].ConsumedBytes + _inputs[i].OverheadBytes;
+            merged += _deciders[i].Pages?.MergedPages ?? 0;
         }
+
+        used += (_frames.Statistics.Frames + FramesOf(merged)) * PageSize;
 
         var host = new HostMemoryInput { BudgetBytes = BudgetOf(configuration), UsedBytes = used, ProcessorMHz = configuration.ProcessorMHz, Settings = configuration.Settings };
         var before = _decision.State;
@@ -219,11 +229,11 @@ internal sealed class MemoryManager : IDisposable
     }
 
     // What goes wrong with a machine's memory (damaged content, a kernel that refuses) ends that machine, not the process.
-    private static void Look(ManagedMemory machine, MemoryConfiguration configuration, long now)
+    private static void Look(ManagedMemory machine, MemoryConfiguration configuration, bool isMerging, long now)
     {
         try
         {
-            machine.Follow(configuration);
+            machine.Follow(configuration, isMerging);
             if (!machine.HasFailed)
             {
                 machine.Count(now);
@@ -252,6 +262,10 @@ internal sealed class MemoryManager : IDisposable
             machine.Fail(error);
         }
     }
+
+    // A frame may serve pages of other programs too: machines count for the part of all merged pages that is theirs.
+    private static long FramesOf(long merged) =>
+        merged > 0 && KernelSamePages.Counters is (var frames, > 0 and var pages) ? (long)Math.Ceiling((double)merged * frames / pages) : 0;
 
     // Under _lock.
     private void FollowOvercommit()

@@ -58,6 +58,7 @@ public sealed class MemoryOvercommitTests : IDisposable
         byte[] kernel = GuestKernel.Assemble(static code =>
         {
             Label round = code.CreateLabel(), wrong = code.CreateLabel();
+            code.MakeNoise();
             code.mov(ebp, Rounds);
             code.Label(ref round);
             ForEachPage(code, write: true, wrong);
@@ -68,7 +69,7 @@ public sealed class MemoryOvercommitTests : IDisposable
             code.jne(round);
             code.Exit(0);
             code.Label(ref wrong);
-            code.mov(eax, esi);
+            code.mov(eax, ebx);
             code.ExitWithEax();
         });
         using var guest = new TestGuest(backend, kernel, static configuration => configuration with { MemoryMB = MemoryMB }, new MachineFactory(scheduler: null, memory: _manager));
@@ -92,14 +93,14 @@ public sealed class MemoryOvercommitTests : IDisposable
         // Every sixteenth page is noise, every fourth zeroes, the others hold two words.
         static void ForEachPage(Assembler code, bool write, Label wrong)
         {
-            Label next = code.CreateLabel(), noise = code.CreateLabel(), zero = code.CreateLabel(), word = code.CreateLabel(), done = code.CreateLabel();
-            code.mov(esi, First);
+            Label next = code.CreateLabel(), noise = code.CreateLabel(), zero = code.CreateLabel(), done = code.CreateLabel();
+            code.mov(ebx, First);
             code.Label(ref next);
             code.imul(eax, ebp, 0x1E3779B1);
-            code.xor(eax, esi);
-            code.test(esi, Sixteenth);
+            code.xor(eax, ebx);
+            code.test(ebx, Sixteenth);
             code.je(noise);
-            code.test(esi, Odd);
+            code.test(ebx, Odd);
             code.je(zero);
             Access(8);
             code.not(eax);
@@ -110,20 +111,13 @@ public sealed class MemoryOvercommitTests : IDisposable
             Access(16);
             code.jmp(done);
             code.Label(ref noise);
-            code.mov(ecx, 1024);
-            code.mov(edi, esi);
-            code.Label(ref word);
-            code.Noise();
-            code.StoreOrCompare(__dword_ptr[edi], write, wrong);
-            code.add(edi, 4);
-            code.dec(ecx);
-            code.jne(word);
+            code.StoreOrCompareNoise(ebx, eax, write, wrong);
             code.Label(ref done);
-            code.add(esi, 4096);
-            code.cmp(esi, End);
+            code.add(ebx, 4096);
+            code.cmp(ebx, End);
             code.jb(next);
 
-            void Access(int offset) => code.StoreOrCompare(__dword_ptr[esi + offset], write, wrong);
+            void Access(int offset) => code.StoreOrCompare(__dword_ptr[ebx + offset], write, wrong);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Memory;
 using Hypervisor.Engine.Memory.Policy;
@@ -35,9 +36,10 @@ public sealed class MemoryWithoutRoomTests : IDisposable
     }
 
     [SmallDiskTheory]
-    [InlineData(BackendKind.Software)]
+    [MemberData(nameof(Backends.Present), MemberType = typeof(Backends))]
     public async Task A_guest_waits_while_its_swap_disk_is_full_can_be_reset_and_goes_on_when_there_is_room(BackendKind backend)
     {
+        var start = Stopwatch.StartNew();
         using TestGuest guest = Start(backend);
         await UntilItWaits(guest);
         Assert.Contains(guest.Events, static happened => happened.Message.Contains("waits for memory", StringComparison.Ordinal));
@@ -49,7 +51,9 @@ public sealed class MemoryWithoutRoomTests : IDisposable
         await Until(guest, () => guest.Machine.Stopped.IsCompleted);
         MachineStop stop = await guest.Machine.Stopped;
         Assert.Equal((MachineStopReason.DebugExit, 0), (stop.Reason, stop.ExitCode));
-        Assert.Equal(1, guest.Events.Count(static happened => happened.Message.Contains("could not be swapped", StringComparison.Ordinal)));
+
+        // Once, and again after a minute.
+        Assert.InRange(guest.Events.Count(static happened => happened.Message.Contains("could not be swapped", StringComparison.Ordinal)), 1, 1 + (int)start.Elapsed.TotalMinutes);
     }
 
     [SmallDiskTheory]
@@ -90,35 +94,34 @@ public sealed class MemoryWithoutRoomTests : IDisposable
 
     private TestGuest Start(BackendKind backend)
     {
-        const uint First = 0x80_0000, End = 0x280_0000;
+        const uint First = 0x80_0000, End = 0x1C0_0000;
         byte[] kernel = GuestKernel.Assemble(static code =>
         {
             Label wrong = code.CreateLabel();
+            code.MakeNoise();
             code.Print("<");
-            ForEachWord(code, write: true, wrong);
-            ForEachWord(code, write: false, wrong);
+            ForEachPage(code, write: true, wrong);
+            ForEachPage(code, write: false, wrong);
             code.Exit(0);
             code.Label(ref wrong);
-            code.mov(eax, esi);
+            code.mov(eax, ebx);
             code.ExitWithEax();
         });
         _source.Publish(_source.Current with { BudgetBytes = 0 });
         var guest = new TestGuest(backend, kernel, static configuration => configuration with { MemoryMB = MemoryMB }, new MachineFactory(scheduler: null, memory: _manager));
-        _source.Publish(_source.Current with { BudgetBytes = _manager.Statistics().OverheadBytes + (18 * Megabyte) });
+        _source.Publish(_source.Current with { BudgetBytes = _manager.Statistics().OverheadBytes + (10 * Megabyte) });
         guest.Start();
         return guest;
 
-        // Noise, which is not compressed.
-        static void ForEachWord(Assembler code, bool write, Label wrong)
+        // Noise, which is not compressed, and other noise on every page.
+        static void ForEachPage(Assembler code, bool write, Label wrong)
         {
             Label next = code.CreateLabel();
-            code.mov(esi, First);
-            code.mov(eax, 0x1E3779B1);
+            code.mov(ebx, First);
             code.Label(ref next);
-            code.Noise();
-            code.StoreOrCompare(__dword_ptr[esi], write, wrong);
-            code.add(esi, 4);
-            code.cmp(esi, End);
+            code.StoreOrCompareNoise(ebx, ebx, write, wrong);
+            code.add(ebx, 4096);
+            code.cmp(ebx, End);
             code.jb(next);
         }
     }

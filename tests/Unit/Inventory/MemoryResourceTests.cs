@@ -67,6 +67,7 @@ public sealed class MemoryResourceTests : IDisposable
     [InlineData("Mem.ShareScanTime", "1441", "from 0 to 1440")]
     [InlineData("Mem.ShareScanGHz", "some", "from 0 to 32")]
     [InlineData("Mem.ShareForceSalting", "3", "from 0 to 2")]
+    [InlineData("Mem.ShareKsm", "2", "from 0 to 1")]
     [InlineData("Mem.Idle", "3", "There is no advanced setting")]
     public void Settings_that_cannot_be_are_refused(string name, string value, string message) =>
         Assert.Contains(message, Refusal(() => Set(name, value)), StringComparison.Ordinal);
@@ -169,6 +170,9 @@ public sealed class MemoryResourceTests : IDisposable
         Assert.Equal(("s", "", ""), (Domain(a), Domain(c), Domain(d)));
         Set("Mem.ShareForceSalting", 0);
         Assert.All([a, b, c, d], machine => Assert.Equal("", Domain(machine)));
+        Assert.True(_source.Current.Settings.ShareByKernel);
+        Set("Mem.ShareKsm", 0);
+        Assert.False(_source.Current.Settings.ShareByKernel);
     }
 
     [Theory]

@@ -22,4 +22,7 @@ internal sealed record MemoryPolicySettings
 
     /// <summary>Mem.ShareForceSalting: which machines may share pages with one another (see <see cref="MachineMemoryPlan.SharingDomain"/>).</summary>
     public int ShareSalting { get; init; } = 2;
+
+    /// <summary>Mem.ShareKsm: machines that share pages with all are offered to the host kernel's search for equal pages, where their backend can take part.</summary>
+    public bool ShareByKernel { get; init; } = true;
 }

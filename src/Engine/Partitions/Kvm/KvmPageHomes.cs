@@ -1,4 +1,5 @@
 using Hypervisor.Engine.Memory;
+using Hypervisor.Engine.Native;
 using Hypervisor.Engine.Native.Memory;
 using Hypervisor.Engine.Native.Posix;
 
@@ -8,9 +9,9 @@ namespace Hypervisor.Engine.Partitions.Kvm;
 /// Pages of a KVM partition: processors use them by the host's page tables. A userfaultfd tells of pages that are not there, and of
 /// stores to pages that are about to be taken; loads of those are not noticed, and need not be. A thread answers.
 /// </summary>
-internal sealed unsafe class KvmPageHomes : IPageHomes
+internal sealed unsafe partial class KvmPageHomes : IPageHomes
 {
-    private const nuint PageBytes = (nuint)GuestMemory.PageSize;
+    private const int PageBytes = (int)GuestMemory.PageSize;
 
     // So that a page that cannot be placed does not take a processor until the machine has ended.
     private const int FailureMilliseconds = 10;
@@ -23,7 +24,11 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
     private Thread? _thread;
 
     /// <summary>Takes charge of nothing yet.</summary>
-    public KvmPageHomes(GuestPages pages, UserFault faults) => (_pages, _faults) = (pages, faults);
+    public KvmPageHomes(GuestPages pages, UserFault faults)
+    {
+        (_pages, _faults) = (pages, faults);
+        _emptied = faults.CanMove ? AnonymousMemory.Allocate(EmptiedPages * PageBytes) : null;
+    }
 
     /// <inheritdoc/>
     public bool AreAsked => false;
@@ -36,9 +41,15 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
             return;
         }
 
+        TakeApartUnlessMoved();
         foreach (ref readonly var region in _pages.Regions)
         {
             _faults.Register(region.Host, (nuint)region.Bytes);
+        }
+
+        if (_emptied is not null)
+        {
+            _faults.Register(_emptied.Address, _emptied.Length);
         }
 
         // Answered at once: the guest goes on running while the pages that are there are looked for.
@@ -63,12 +74,12 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
         {
             int count = 1;
             byte* first = _pages.HomeOf(pages[i]);
-            while (i + count < pages.Length && _pages.HomeOf(pages[i + count]) == first + (count * (int)PageBytes))
+            while (i + count < pages.Length && _pages.HomeOf(pages[i + count]) == first + (count * PageBytes))
             {
                 count++;
             }
 
-            _faults.SetProtection((nint)first, (nuint)count * PageBytes, isProtected: true);
+            _faults.SetProtection((nint)first, (nuint)(count * PageBytes), isProtected: true);
             i += count;
         }
     }
@@ -103,6 +114,7 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
         }
 
         _faults.Dispose();
+        _emptied?.Dispose();
         _stop.Dispose();
         _map.Dispose();
     }
@@ -113,7 +125,7 @@ internal sealed unsafe class KvmPageHomes : IPageHomes
         {
             foreach (var region in _pages.Regions.ToArray())
             {
-                _map.Find(region.Host, (long)region.Bytes / (long)PageBytes, page => found(region.FirstPage + (int)page));
+                _map.Find(region.Host, (long)region.Bytes / PageBytes, page => found(region.FirstPage + (int)page));
             }
         }
     }
