@@ -5,7 +5,7 @@ namespace Hypervisor.Engine.Native.Memory;
 /// <summary>Advice to the operating system about anonymous memory.</summary>
 public static partial class MemoryAdvice
 {
-    private const int DontNeed = 4, Mergeable = 12, Unmergeable = 13, NoHugePage = 15;
+    private const int DontNeed = 4, Mergeable = 12, Unmergeable = 13, HugePage = 14, NoHugePage = 15, Cold = 20;
 
     /// <summary>
     /// Gives the pages back while the range stays mapped: the next access finds zeroes (on Windows zeroes or the old content).
@@ -47,6 +47,27 @@ public static partial class MemoryAdvice
         }
         while (result != 0 && Marshal.GetLastPInvokeError() == Posix.Errno.EINTR);
         return result == 0;
+    }
+
+    /// <summary>Lets the operating system use huge pages, at once where nothing is yet and later elsewhere. False where it has none.</summary>
+    /// <param name="address">First byte, a multiple of the host's page size.</param>
+    /// <param name="length">Bytes, a multiple of the host's page size.</param>
+    public static bool AllowHugePages(nint address, nuint length) =>
+        OperatingSystem.IsLinux() && Madvise(address, length, HugePage) == 0;
+
+    /// <summary>
+    /// Breaks up the huge page that a page is in, if it is in one. Pages given back one by one stay with the process as long as there is
+    /// anything left of their huge page: the kernel unmaps them, and frees nothing until it runs out of memory.
+    /// </summary>
+    /// <remarks>Advice about a part of a huge page has the kernel break it up (madvise_cold_or_pageout_pte_range); Linux 5.4 and later.</remarks>
+    /// <param name="address">The page, a multiple of the host's page size.</param>
+    /// <param name="length">Bytes, a multiple of the host's page size and less than a huge page.</param>
+    public static void BreakHugePage(nint address, nuint length)
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            _ = Madvise(address, length, Cold);
+        }
     }
 
     /// <summary>Whether a page given back surely reads as zeroes.</summary>

@@ -15,7 +15,7 @@ internal sealed record HostSettings
     private const string CpuCountName = "sched.cpuCount", CpuLimitName = "sched.cpuLimitMhz", PowerCapName = "sched.powerCapInWatts",
         PowerIdleName = "sched.powerIdleInWatts", PowerBusyName = "sched.powerBusyInWatts", BalloonMaxName = "Mem.CtlMaxPercent", IdleTaxName = "Mem.IdleTax",
         SamplePeriodName = "Mem.SamplePeriod", ShareScanTimeName = "Mem.ShareScanTime", ShareScanRateName = "Mem.ShareScanGHz", SaltingName = "Mem.ShareForceSalting",
-        ShareKsmName = "Mem.ShareKsm";
+        ShareKsmName = "Mem.ShareKsm", LargePagesName = "Mem.AllocGuestLargePage";
 
     /// <summary>Setting with the memory that machines may use together, MB.</summary>
     public const string MemoryBudgetName = "Mem.BudgetMB";
@@ -34,7 +34,7 @@ internal sealed record HostSettings
     /// <summary>Names of the settings.</summary>
     public static readonly string[] Names = [
         CpuCountName, CpuLimitName, PowerBusyName, PowerCapName, PowerIdleName,
-        MemoryBudgetName, BalloonMaxName, IdleTaxName, SamplePeriodName, SaltingName, ShareKsmName, ShareScanRateName, ShareScanTimeName,
+        LargePagesName, MemoryBudgetName, BalloonMaxName, IdleTaxName, SamplePeriodName, SaltingName, ShareKsmName, ShareScanRateName, ShareScanTimeName,
     ];
 
     /// <summary>Processors that machines may use.</summary>
@@ -114,6 +114,7 @@ internal sealed record HostSettings
             ShareScanMBPerGHz = (int)Number(settings, ShareScanRateName, usual.ShareScanMBPerGHz, 0, MostShareScanRate),
             ShareSalting = (int)Number(settings, SaltingName, usual.ShareSalting, 0, MostSalting),
             ShareByKernel = Number(settings, ShareKsmName, usual.ShareByKernel ? 1 : 0, 0, 1) != 0,
+            AllowsLargePages = Number(settings, LargePagesName, usual.AllowsLargePages ? 1 : 0, 0, 1) != 0,
         };
     }
 

@@ -24,6 +24,9 @@ public sealed unsafe class GuestMemory : IDisposable
     /// <summary>Who knows where pages are; null while they are all where they always were.</summary>
     public GuestPages? Pages { get; private set; }
 
+    /// <summary>The host's large pages that it may be in; null where nobody decides about them.</summary>
+    internal LargePages? LargePages { get; set; }
+
     /// <summary>Bytes of memory over all blocks.</summary>
     public ulong TotalBytes => _blocks.Aggregate(0ul, (sum, block) => sum + block.Length);
 
@@ -47,7 +50,10 @@ public sealed unsafe class GuestMemory : IDisposable
             throw new ArgumentException($"The block at {guestAddress:x}h overlaps another.");
         }
 
-        var memory = AnonymousMemory.Allocate((nuint)bytes);
+        // Guest and host have their large pages at the same places, or neither could use one where the other does.
+        var memory = bytes < LargePages.Bytes
+            ? AnonymousMemory.Allocate((nuint)bytes)
+            : AnonymousMemory.Allocate((nuint)bytes, LargePages.Bytes, (nuint)guestAddress % LargePages.Bytes);
         _owned.Add(memory);
         _blocks = [.. _blocks.Append(new Block(guestAddress, bytes, memory.Address, writable)).OrderBy(b => b.First)];
     }
@@ -183,9 +189,11 @@ public sealed unsafe class GuestMemory : IDisposable
                 continue;
             }
 
-            if (block.FirstPage < 0 && MemoryAdvice.Release(block.Host + (nint)(range.GuestAddress - block.First), (nuint)bytes))
+            if (block.FirstPage < 0)
             {
-                released += (long)bytes;
+                nint host = block.Host + (nint)(range.GuestAddress - block.First);
+                LargePages?.BreakAround(host, (nuint)bytes);
+                released += MemoryAdvice.Release(host, (nuint)bytes) ? (long)bytes : 0;
             }
 
             NotifyWritten(range.GuestAddress, bytes);

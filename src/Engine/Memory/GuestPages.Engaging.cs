@@ -53,6 +53,7 @@ public sealed unsafe partial class GuestPages
                 }
             }
         });
+        _large?.LeaveHoles();
     }
 
     private void Recount(long present)
@@ -63,23 +64,50 @@ public sealed unsafe partial class GuestPages
         _meter.Add((int)change);
     }
 
-    // Pages that nobody keeps books of: the kernel takes them, unless a device has them pinned.
+    // Pages that nobody keeps books of: the kernel takes them, unless a device has them pinned. As many at once as a large page has, so that
+    // one that goes wholly is not broken up.
     private int ReleaseUnknown(ReadOnlySpan<PageRange> ranges, ref ReleaseCursor at)
     {
         int released = 0;
         for (int left = ReleaseBatch; left > 0 && at.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
         {
-            for (int page = first; page < first + count; page++)
+            for (int page = first; page < first + count;)
             {
-                var entry = Read(page);
-                if (entry.Pins == 0 && entry.State == PageState.Untouched && Replace(page, entry, entry.In(PageState.Moving)))
+                int begin = page, end = Math.Min(first + count, page + LargePageLeft(page));
+                while (page < end && Read(page) is { Pins: 0, State: PageState.Untouched } entry && Replace(page, entry, entry.In(PageState.Moving)))
                 {
-                    released += MemoryAdvice.Release((nint)HomeOf(page), PageBytes) ? 1 : 0;
-                    Write(page, entry);
+                    page++;
                 }
+
+                released += ReleaseMoving(begin, page - begin);
+
+                // The one that stays.
+                page += page < end ? 1 : 0;
             }
         }
 
         return released;
     }
+
+    private int ReleaseMoving(int first, int count)
+    {
+        if (count == 0)
+        {
+            return 0;
+        }
+
+        nint home = (nint)HomeOf(first);
+        nuint bytes = (nuint)count * PageBytes;
+        _large?.BreakAround(home, bytes);
+        bool released = MemoryAdvice.Release(home, bytes);
+        for (int page = first; page < first + count; page++)
+        {
+            Write(page, Read(page).In(PageState.Untouched));
+        }
+
+        return released ? count : 0;
+    }
+
+    // Pages from this one on to the end of the large page that it would be in.
+    private int LargePageLeft(int page) => (int)((LargePages.Bytes - ((nint)HomeOf(page) & (LargePages.Bytes - 1))) / PageBytes);
 }

@@ -60,6 +60,7 @@ public sealed unsafe partial class GuestPages
         }
 
         bool taken = false;
+        _large?.BreakAround((nint)HomeOf(page), PageBytes);
         try
         {
             taken = _mergeable!.TryTake(page, content);
@@ -75,5 +76,10 @@ public sealed unsafe partial class GuestPages
         return taken;
     }
 
-    private void Discard(int page) => MemoryAdvice.Release((nint)HomeOf(page), PageBytes);
+    private void Discard(int page)
+    {
+        nint home = (nint)HomeOf(page);
+        _large?.BreakAround(home, PageBytes);
+        MemoryAdvice.Release(home, PageBytes);
+    }
 }

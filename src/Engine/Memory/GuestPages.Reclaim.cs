@@ -18,6 +18,8 @@ public sealed unsafe partial class GuestPages
     /// <summary>Pages that a guest gives back at a time.</summary>
     private const int ReleaseBatch = 32768;
 
+    private const int LargePagePages = LargePages.Bytes / PageBytes;
+
     private readonly Lock _reclaim = new();
     private readonly List<int> _marked = [];
     private readonly AnonymousMemory _staging = AnonymousMemory.Allocate((SwapBatch + MoveBatch) * PageBytes);
@@ -197,6 +199,16 @@ public sealed unsafe partial class GuestPages
             {
                 var (first, count) = pages.Resolve(ranges[Range]);
                 int left = Math.Min(count - Page, most);
+                if (left < count - Page)
+                {
+                    // What is left of a large page is for the next time. (A whole batch has room for many.)
+                    left -= LargePagePages - pages.LargePageLeft(first + Page + left);
+                    if (left <= 0)
+                    {
+                        break;
+                    }
+                }
+
                 if (left > 0)
                 {
                     first += Page;

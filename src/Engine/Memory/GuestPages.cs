@@ -28,6 +28,7 @@ public sealed unsafe partial class GuestPages : IDisposable
     private readonly CompressionCache _cache;
     private readonly SwapFile? _swap;
     private readonly IPageHomes _homes;
+    private readonly LargePages? _large;
 
     /// <summary>Takes charge of a memory's writable blocks. When that fails, the stores are still the caller's.</summary>
     /// <param name="memory">The memory; its blocks are all there, and processors do not run yet.</param>
@@ -42,7 +43,7 @@ public sealed unsafe partial class GuestPages : IDisposable
     {
         ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(partition);
-        (_machine, _meter, _frames, _cache, _swap) = (machine, meter, frames, cache, swap);
+        (_machine, _meter, _frames, _cache, _swap, _large) = (machine, meter, frames, cache, swap, memory.LargePages);
         int pages = 0;
         var regions = new List<Region>();
         foreach (var (guest, host, bytes, writable) in memory.Blocks)

@@ -26,6 +26,9 @@ public sealed record MachineMemoryStatistics
     /// <summary>Host memory that guest memory takes; where pages are not known (WHP) guest memory without the balloon.</summary>
     public required long ConsumedBytes { get; init; }
 
+    /// <summary>The part of guest memory that is in large pages of the host; null where the host does not say.</summary>
+    public long? LargePageBytes { get; init; }
+
     /// <summary>Estimate of the guest memory in use, by sampling.</summary>
     public required long ActiveBytes { get; init; }
 

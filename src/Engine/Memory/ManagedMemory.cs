@@ -3,6 +3,7 @@ using Hypervisor.Engine.Devices.Virtio;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Memory.Policy;
 using Hypervisor.Engine.Memory.Stores;
+using Hypervisor.Engine.Native.Memory;
 
 namespace Hypervisor.Engine.Memory;
 
@@ -44,6 +45,9 @@ internal sealed class ManagedMemory : IDisposable
         (_manager, Id, Name, _raise, Plan) = (manager, options.Id, options.Name, options.Raise, options.Plan);
         OverheadBytes = options.OverheadBytes;
         (_run, _since, _failed) = (number, manager.Now, options.Failed);
+        LargePages = new LargePages(options.Memory, options.Partition is { Capabilities.UsesLargePages: true });
+        options.Memory.LargePages = LargePages;
+        LargePages.Allow(manager.AllowsLargePages);
         Pages = options.Partition is IPagedPartition partition ? MakePages(options, partition, number, meter, frames) : null;
     }
 
@@ -55,6 +59,9 @@ internal sealed class ManagedMemory : IDisposable
 
     /// <summary>Its pages; null on a backend that does not let go of them.</summary>
     public GuestPages? Pages { get; }
+
+    /// <summary>The host's large pages that its memory may be in.</summary>
+    public LargePages LargePages { get; }
 
     /// <summary>Its balloon, once it has one.</summary>
     public VirtioBalloon? Balloon
@@ -174,6 +181,7 @@ internal sealed class ManagedMemory : IDisposable
         }
 
         TellBalloonTrouble(decision);
+        LargePages.Allow(decision.AllowsLargePages);
 
         if (Pages is not { } pages)
         {
@@ -191,7 +199,8 @@ internal sealed class ManagedMemory : IDisposable
     }
 
     /// <summary>Counters now.</summary>
-    public MachineMemoryStatistics Statistics()
+    /// <param name="largePages">Where large pages are, as far as that is known.</param>
+    public MachineMemoryStatistics Statistics(HugePageMap? largePages)
     {
         var decision = Decision;
         return new MachineMemoryStatistics
@@ -203,6 +212,7 @@ internal sealed class ManagedMemory : IDisposable
             MemoryBytes = Plan.MemoryBytes,
             OverheadBytes = OverheadBytes,
             ConsumedBytes = ConsumedBytes,
+            LargePageBytes = LargePages.BytesIn(largePages),
             ActiveBytes = _estimator.ActiveBytes(Plan.MemoryBytes),
             ActiveFraction = _estimator.Fraction,
             ActiveSamples = _estimator.Samples,
@@ -311,7 +321,12 @@ internal sealed class ManagedMemory : IDisposable
         if (due > 0)
         {
             _scanDue -= due;
-            pages.Share(due);
+
+            // While there is memory a few pages of zeroes are not worth breaking up large pages.
+            if (!LargePages.AreAllowed)
+            {
+                pages.Share(due);
+            }
         }
     }
 

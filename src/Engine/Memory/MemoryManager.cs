@@ -66,6 +66,18 @@ internal sealed class MemoryManager : IDisposable
     /// <summary>Pages that machines have, as counted at each of them.</summary>
     internal long CountedPages => _meter.Used;
 
+    /// <summary>A machine that is powered on now may have large pages.</summary>
+    internal bool AllowsLargePages
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _source.Current.Settings.AllowsLargePages && (_machines.Count == 0 || _decision.State == HostMemoryState.High);
+            }
+        }
+    }
+
     /// <summary>Time, ns.</summary>
     public long Now => _clock();
 
@@ -117,7 +129,8 @@ internal sealed class MemoryManager : IDisposable
         }
 
         var frames = _frames.Statistics;
-        var statistics = machines.Select(static machine => machine.Statistics()).ToArray();
+        HugePageMap? largePages = machines.Any(static machine => machine.LargePages.MayExist) ? HugePageMap.TryRead() : null;
+        var statistics = machines.Select(machine => machine.Statistics(largePages)).ToArray();
         long merged = statistics.Sum(static machine => machine.Pages?.MergedByHost ?? 0), sharedFrames = frames.Frames + FramesOf(merged);
         long consumed = statistics.Sum(static machine => machine.ConsumedBytes), overhead = statistics.Sum(static machine => machine.OverheadBytes);
         return new HostMemoryStatistics

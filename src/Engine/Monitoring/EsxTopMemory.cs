@@ -93,6 +93,9 @@ public sealed class EsxTopMemoryCounters : IEsxTopCounters
     /// <summary>What it would take if nothing were shared, less its part of what is; frames are divided among those that share any.</summary>
     public long? SharedSavedBytes { get; }
 
+    /// <summary>Guest memory in large pages of the host.</summary>
+    public long? LargePagesBytes => Statistics.LargePageBytes;
+
     /// <summary>Host memory beside guest memory, an estimate made at power-on.</summary>
     public long OverheadBytes => Statistics.OverheadBytes;
 
@@ -189,6 +192,7 @@ public sealed class EsxTopMemory : IEsxTopRow
         ZeroMB = MB(after.ZeroBytes);
         SharedMB = MB(after.SharedBytes);
         SharedSavedMB = MB(after.SharedSavedBytes);
+        LargePagesMB = MB(after.LargePagesBytes);
         OverheadMB = MB(after.OverheadBytes);
     }
 
@@ -281,6 +285,9 @@ public sealed class EsxTopMemory : IEsxTopRow
 
     /// <summary>SHRDSVD: what sharing saves of it; what is shared counts in parts for those that share it.</summary>
     public double? SharedSavedMB { get; }
+
+    /// <summary>LPAGE: guest memory in large pages of the host. esxtop does not show it.</summary>
+    public double? LargePagesMB { get; }
 
     /// <summary>OVHD: host memory beside guest memory, an estimate.</summary>
     public double OverheadMB { get; }

@@ -124,6 +124,7 @@ internal sealed class EsxTopMemoryPanel(Func<HostMemoryStatistics?> memory, Func
         ("Zero MBytes", row.ZeroMB),
         ("Shared MBytes", row.SharedMB),
         ("Shared Saved MBytes", row.SharedSavedMB),
+        ("Large Pages MBytes", row.LargePagesMB),
         ("Overhead MBytes", row.OverheadMB),
         ("Overhead Max MBytes", row.OverheadMaxMB),
     ];

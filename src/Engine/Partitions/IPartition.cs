@@ -82,6 +82,9 @@ public readonly record struct PartitionCapabilities
 
     /// <summary>The KVM paravirtual clock and features leaf 0x4000_0000 are offered to the guest.</summary>
     public bool KvmClock { get; init; }
+
+    /// <summary>Processors use guest memory by page tables that follow the host's, so that its large pages make them faster.</summary>
+    public bool UsesLargePages { get; init; }
 }
 
 /// <summary>Access of the guest to a mapped range.</summary>

@@ -68,6 +68,7 @@ public sealed class MemoryResourceTests : IDisposable
     [InlineData("Mem.ShareScanGHz", "some", "from 0 to 32")]
     [InlineData("Mem.ShareForceSalting", "3", "from 0 to 2")]
     [InlineData("Mem.ShareKsm", "2", "from 0 to 1")]
+    [InlineData("Mem.AllocGuestLargePage", "2", "from 0 to 1")]
     [InlineData("Mem.Idle", "3", "There is no advanced setting")]
     public void Settings_that_cannot_be_are_refused(string name, string value, string message) =>
         Assert.Contains(message, Refusal(() => Set(name, value)), StringComparison.Ordinal);

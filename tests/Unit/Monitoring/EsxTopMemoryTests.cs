@@ -39,6 +39,7 @@ public sealed class EsxTopMemoryTests
         MemoryBytes = 512 * Megabyte,
         OverheadBytes = 40 * Megabyte,
         ConsumedBytes = pages?.ConsumedBytes ?? 448 * Megabyte,
+        LargePageBytes = pages is null ? null : 62 * Megabyte,
         ActiveBytes = samples is null ? 512 * Megabyte : 128 * Megabyte,
         ActiveFraction = samples is null ? 1 : 0.25,
         ActiveSamples = samples,
@@ -92,7 +93,7 @@ public sealed class EsxTopMemoryTests
 
         // Four pages share a frame: of 60 MB that are not zeroes 15 are its part.
         Assert.Equal((40.0, 100.0, 85.0), (row.ZeroMB, row.SharedMB, row.SharedSavedMB));
-        Assert.Equal((40.0, 40.0), (row.OverheadMB, row.OverheadMaxMB));
+        Assert.Equal((62.0, 40.0, 40.0), (row.LargePagesMB, row.OverheadMB, row.OverheadMaxMB));
     }
 
     [Fact]
@@ -100,7 +101,7 @@ public sealed class EsxTopMemoryTests
     {
         var row = (EsxTopMemory)Panel(null).Compare(Before, After, expand: true)[1];
         Assert.Equal(("win (new)", null, 512.0, 448.0, 448.0, "N"), (row.Name, row.GroupId, row.MemorySizeMB, row.GrantedMB, row.ConsumedMB, row.Memctl));
-        Assert.All((double?[])[row.TouchedMB, row.ActiveMB, row.SwappedMB, row.SwapTargetMB, row.SwapReadMBPerSec, row.CacheUsedMB, row.ZipMBPerSec, row.SharedMB, row.SharedSavedMB], static value => Assert.Null(value));
+        Assert.All((double?[])[row.TouchedMB, row.ActiveMB, row.SwappedMB, row.SwapTargetMB, row.SwapReadMBPerSec, row.CacheUsedMB, row.ZipMBPerSec, row.SharedMB, row.SharedSavedMB, row.LargePagesMB], static value => Assert.Null(value));
         Assert.DoesNotContain(Panel(null).Batch(Before, After), static value => value.Instance == "Group Memory(win [new])" && value.Counter == "Swapped MBytes");
     }
 

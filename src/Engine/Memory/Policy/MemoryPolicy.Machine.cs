@@ -3,7 +3,7 @@ namespace Hypervisor.Engine.Memory.Policy;
 // One machine: its balloon, and what is evicted when the balloon does not do.
 internal sealed partial class MemoryPolicy
 {
-    private MachineMemoryDecision DecideMachine(in MachineMemoryInput machine, int index, long urgent, long passed, long now)
+    private MachineMemoryDecision DecideMachine(in MachineMemoryInput machine, int index, long urgent, bool allowsLargePages, long passed, long now)
     {
         MachineMemoryPlan plan = machine.Plan;
         long gap = _gaps[index], entitlement = _entitled[index];
@@ -25,7 +25,7 @@ internal sealed partial class MemoryPolicy
             EvictBytes = evict,
             SwapTargetBytes = Math.Max(0, machine.SwappedBytes) + Math.Max(0, machine.CompressedBytes) + evict,
             CeilingBytes = ceiling,
-            AllowsLargePages = _state == HostMemoryState.High,
+            AllowsLargePages = allowsLargePages,
             BlockAboveBytes = blockAbove,
             MustBlock = (_state == HostMemoryState.Low && machine.ConsumedBytes > blockAbove) || (machine.ConsumedBytes > ceiling && machine.EvictionRoomBytes <= 0),
             IsBalloonFailing = failing,

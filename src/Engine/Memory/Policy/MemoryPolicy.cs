@@ -52,7 +52,7 @@ internal sealed partial class MemoryPolicy
         {
             // In the states hard and low so much is evicted from each machine that together they leave the state hard.
             long evict = _state >= HostMemoryState.Hard && gaps > 0 ? (long)Math.Min(_gaps[i], (double)_gaps[i] * fast / gaps) : 0;
-            decisions[i] = DecideMachine(in machines[i], i, evict, passed, now);
+            decisions[i] = DecideMachine(in machines[i], i, evict, _state == HostMemoryState.High && host.Settings.AllowsLargePages, passed, now);
             long room = decisions[i].IsBalloonFailing ? 0 : BalloonRoom(in machines[i], _entitled[i]);
             reclaimable += Math.Min(_gaps[i], room + Math.Max(0, machines[i].EvictionRoomBytes));
         }

@@ -25,4 +25,7 @@ internal sealed record MemoryPolicySettings
 
     /// <summary>Mem.ShareKsm: machines that share pages with all are offered to the host kernel's search for equal pages, where their backend can take part.</summary>
     public bool ShareByKernel { get; init; } = true;
+
+    /// <summary>Mem.AllocGuestLargePage: machines may have large pages, while there is memory.</summary>
+    public bool AllowsLargePages { get; init; } = true;
 }

@@ -25,7 +25,7 @@ internal static class TopRules
     // What MISSING says stands above the table. Of memory's, esxtop shows at first what there is of sizes and of swapping; balloons are as common here.
     private static readonly HashSet<string> HiddenAtFirst = new(StringComparer.Ordinal)
     {
-        "MISSING", "%ACTV", "%ACTVS", "%ACTVF", "%ACTVN", "MCTLMAX", "CACHESZ", "CACHEUSD", "ZIP/s", "UNZIP/s", "ZERO", "SHRD", "SHRDSVD",
+        "MISSING", "%ACTV", "%ACTVS", "%ACTVF", "%ACTVN", "MCTLMAX", "CACHESZ", "CACHEUSD", "ZIP/s", "UNZIP/s", "ZERO", "SHRD", "SHRDSVD", "LPAGE",
     };
 
     // From here on esxtop's users look closer; those for each virtual processor are multiplied by their number.

@@ -49,6 +49,7 @@ public sealed partial class KvmPartition : IPartition, IEventFdPartition, IPaged
                 TscFrequency = _processors[0].GetTscKhz() * 1000ul,
                 ApicTimerFrequency = LocalApicTimerFrequency,
                 KvmClock = cpuid!.OffersKvmClock,
+                UsesLargePages = true,
             };
             CaptureInterruptControllers();
         }
