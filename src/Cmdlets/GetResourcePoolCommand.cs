@@ -33,6 +33,7 @@ public sealed class GetResourcePoolCommand : HypervisorCmdlet
     [Parameter(ParameterSetName = ByName, ValueFromPipeline = true)]
     [ResourcePoolTransformation]
     [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public ResourcePool[]? Location { get; set; }
 
     /// <summary>Looks only at what is directly in -Location.</summary>
@@ -43,10 +44,12 @@ public sealed class GetResourcePoolCommand : HypervisorCmdlet
     [Parameter(Mandatory = true, ParameterSetName = ByMachine, ValueFromPipeline = true)]
     [VirtualMachineTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public VirtualMachine[]? VM { get; set; }
 
     /// <summary>Identities.</summary>
     [Parameter(Mandatory = true, ParameterSetName = ById)]
+    [ValidateNotNullOrEmpty]
     public string[]? Id { get; set; }
 
     private protected override void Process()

@@ -35,6 +35,7 @@ public sealed class GetStatCommand : HypervisorCmdlet
     [Parameter(Position = 0, ValueFromPipeline = true)]
     [StatisticsEntityTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public object[]? Entity { get; set; }
 
     /// <summary>The common counters: usage of processors, memory, disks and network. They are given when nothing else is asked for.</summary>

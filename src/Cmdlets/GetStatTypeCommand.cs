@@ -31,6 +31,7 @@ public sealed class GetStatTypeCommand : HypervisorCmdlet
     [Parameter(Position = 1, ValueFromPipeline = true)]
     [StatisticsEntityTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public object[]? Entity { get; set; }
 
     /// <summary>Only counters with samples from then on.</summary>

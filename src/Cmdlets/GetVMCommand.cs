@@ -33,6 +33,7 @@ public sealed class GetVMCommand : HypervisorCmdlet
     [Parameter(ParameterSetName = ByName, ValueFromPipeline = true)]
     [ResourcePoolTransformation]
     [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public ResourcePool[]? Location { get; set; }
 
     /// <summary>Looks only at what is directly in -Location.</summary>

@@ -34,16 +34,19 @@ public sealed class GetVMHostCommand : HypervisorCmdlet
     [Parameter(Mandatory = true, ParameterSetName = ByMachine, ValueFromPipeline = true)]
     [VirtualMachineTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public VirtualMachine[]? VM { get; set; }
 
     /// <summary>Resource pools, or their names, whose host is asked for.</summary>
     [Parameter(Mandatory = true, ParameterSetName = ByPool, ValueFromPipeline = true)]
     [ResourcePoolTransformation]
     [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public ResourcePool[]? ResourcePool { get; set; }
 
     /// <summary>Identities.</summary>
     [Parameter(Mandatory = true, ParameterSetName = ById)]
+    [ValidateNotNullOrEmpty]
     public string[]? Id { get; set; }
 
     private protected override void Process()

@@ -26,6 +26,7 @@ public sealed class GetVMResourceCommand : HypervisorCmdlet
     [Parameter(Position = 0, ValueFromPipeline = true)]
     [VirtualMachineTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
+    [ValidateNotNullOrEmpty]
     public VirtualMachine[]? VM { get; set; }
 
     private protected override void Process()

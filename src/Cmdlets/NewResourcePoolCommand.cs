@@ -29,6 +29,7 @@ public sealed class NewResourcePoolCommand : ResourcePoolCommand
     [Parameter(ValueFromPipeline = true)]
     [ResourcePoolTransformation]
     [ArgumentCompleter(typeof(ResourcePoolNameCompleter))]
+    [ValidateNotNull]
     public ResourcePool? Location { get; set; }
 
     private protected override void Process()

@@ -30,6 +30,7 @@ public sealed class SetVMHostCommand : HypervisorCmdlet
     /// <summary>The host, or its name; there is one.</summary>
     [Parameter(Position = 0, ValueFromPipeline = true)]
     [VMHostTransformation]
+    [ValidateNotNullOrEmpty]
     public VMHost[]? VMHost { get; set; }
 
     /// <summary>Settings to add or change; one with a null value goes.</summary>

@@ -101,6 +101,14 @@ Describe 'Resources' {
         $problem[0].CategoryInfo.Category | Should -Be 'ObjectNotFound'
     }
 
+    It 'takes a variable that holds nothing for a mistake, and not for everything' {
+        { Get-VMResource -VM $null } | Should -Throw '*null*'
+        { Get-VM -Location $null } | Should -Throw '*null*'
+        { Get-ResourcePool -Location $null } | Should -Throw '*null*'
+        { Get-Stat -Entity $null } | Should -Throw '*null*'
+        @() | Get-VMResource | Should -BeNullOrEmpty
+    }
+
     It 'shows tables that fit 80 columns' {
         $null = New-ResourcePool production -CpuReservationMhz 100 -MemReservationMB 100
         foreach ($table in (Get-ResourcePool), (Get-VMResource)) {

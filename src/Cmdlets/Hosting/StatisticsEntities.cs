@@ -111,6 +111,7 @@ public sealed class StatisticsEntityTransformationAttribute : ArgumentTransforma
 
     internal static object Transform(object inputData) => ReferenceTransformation.Unwrap(inputData) switch
     {
+        null => null!,
         string name => VirtualMachine.Reference(name),
         IEnumerable list => list.Cast<object?>().Select(static item => item is null ? null : Transform(item)).ToArray(),
         object other => other,

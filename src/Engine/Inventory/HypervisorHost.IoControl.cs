@@ -205,12 +205,10 @@ public sealed partial class HypervisorHost
     // Only what runs can have its reservation met; a machine that is off is looked at when it is powered on.
     private void CheckReservations(VirtualMachineConfiguration machine, List<int> disks)
     {
-        foreach (int index in disks)
+        // Together: each of two disks may have room for what both have not, or make the room that the other needs.
+        foreach (IGrouping<DatastoreIo, DiskIo> changed in disks.Select(index => Services.StorageIo.Find(machine.Id, index)).OfType<DiskIo>().GroupBy(static disk => disk.Datastore))
         {
-            if (Services.StorageIo.Find(machine.Id, index) is { } disk)
-            {
-                disk.Datastore.CheckReservation(disk, machine.Disks[index].IoControl?.ReservationIops ?? 0);
-            }
+            changed.Key.CheckReservation([.. changed], changed.Sum(disk => machine.Disks[disk.Identity.Index].IoControl?.ReservationIops ?? 0));
         }
     }
 

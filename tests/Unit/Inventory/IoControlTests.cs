@@ -83,6 +83,21 @@ public sealed class IoControlTests : IDisposable
     }
 
     [Fact]
+    public void Reservations_of_a_machines_disks_are_counted_together()
+    {
+        VirtualMachine machine = WithDisks("a", "one.img", "two.img");
+        Host.PowerOn(machine).Wait();
+        using DiskIo one = Host.Services.StorageIo.Attach(new DiskIdentity(machine.Id, "a", 0, machine.DiskPath[0]), DiskIoSettings.Default with { ReservationIops = 80 });
+        using DiskIo two = Host.Services.StorageIo.Attach(new DiskIdentity(machine.Id, "a", 1, machine.DiskPath[1]), DiskIoSettings.Default with { ReservationIops = 10 });
+        Host.ConfigureDatastoreIo(_temporary.Folder, static old => old with { LimitIops = 100 }).Wait();
+        Assert.Contains("60 are missing", Assert.Throws<InvalidConfigurationException>(() => Set(machine, static old => old with { ReservationIops = 80 })).Message, StringComparison.Ordinal);
+
+        // One makes the room that the other needs.
+        Set(machine, static old => old with { ReservationIops = 50 });
+        Assert.Equal((50, 50), (one.Settings.ReservationIops, two.Settings.ReservationIops));
+    }
+
+    [Fact]
     public void Resources_of_a_running_machine_and_its_disks_change_together_and_at_once()
     {
         VirtualMachine machine = WithDisks("a", "one.img", "two.img");

@@ -118,14 +118,14 @@ public sealed class DatastoreIo : IDisposable
         _wake?.Dispose();
     }
 
-    /// <summary>Refuses a reservation that together with those of the other disks is above the datastore's limit.</summary>
-    /// <param name="disk">The disk that asks; null for one that is not attached yet.</param>
-    /// <param name="reservation">I/O operations a second.</param>
+    /// <summary>Refuses reservations that together with those of the other disks are above the datastore's limit.</summary>
+    /// <param name="disks">Disks that ask; none for one that is not attached yet.</param>
+    /// <param name="reservation">I/O operations a second of all that ask.</param>
     /// <exception cref="InvalidConfigurationException">It cannot be promised; the message says by how much.</exception>
-    internal void CheckReservation(DiskIo? disk, long reservation)
+    internal void CheckReservation(IReadOnlyCollection<DiskIo> disks, long reservation)
     {
         long limit = Settings.LimitIops;
-        long others = Disks.Where(other => other != disk).Sum(static other => other.Settings.ReservationIops);
+        long others = Disks.Where(other => !disks.Contains(other)).Sum(static other => other.Settings.ReservationIops);
         if (limit >= 0 && reservation > 0 && others + reservation > limit)
         {
             throw new InvalidConfigurationException(
@@ -135,7 +135,7 @@ public sealed class DatastoreIo : IDisposable
 
     internal DiskIo Attach(DiskIdentity identity, DiskIoSettings settings)
     {
-        CheckReservation(null, settings.ReservationIops);
+        CheckReservation([], settings.ReservationIops);
         var disk = new DiskIo(this, identity, settings);
         lock (_lock)
         {

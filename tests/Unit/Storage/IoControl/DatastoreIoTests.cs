@@ -154,8 +154,8 @@ public sealed class DatastoreIoTests
         using var disk = datastore.Attach(Identity(), new() { ReservationIops = 700 });
         string message = Assert.Throws<InvalidConfigurationException>(() => datastore.Attach(Identity(1), new() { ReservationIops = 400 })).Message;
         Assert.Contains("100 are missing", message, StringComparison.Ordinal);
-        datastore.CheckReservation(disk, 1000);
-        Assert.Throws<InvalidConfigurationException>(() => datastore.CheckReservation(disk, 1001));
+        datastore.CheckReservation([disk], 1000);
+        Assert.Throws<InvalidConfigurationException>(() => datastore.CheckReservation([disk], 1001));
     }
 
     [Fact]
