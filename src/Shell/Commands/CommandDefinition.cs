@@ -39,6 +39,14 @@ internal sealed class CommandDefinition
 
     public IReadOnlyList<ParameterDefinition> Parameters { get; }
 
+    /// <summary>What comes through the pipeline.</summary>
+    public IReadOnlyList<Type> InputTypes => [.. Parameters.Where(static parameter => parameter.Uses.Any(static use => use.FromPipeline)).Select(static parameter => parameter.ItemType).Distinct()];
+
+    /// <summary>What it gives out.</summary>
+    public IReadOnlyList<Type> OutputTypes => [.. Type.GetCustomAttributesData()
+        .Where(static data => data.AttributeType == typeof(OutputTypeAttribute))
+        .SelectMany(AttributeValues.Flat).OfType<Type>().Where(static type => type != typeof(void)).Distinct()];
+
     /// <summary>Parameter sets, in order of declaration.</summary>
     public IReadOnlyList<string> Sets { get; }
 

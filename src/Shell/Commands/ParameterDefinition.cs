@@ -1,5 +1,6 @@
 using System.Management.Automation;
 using System.Reflection;
+using Hypervisor.Cmdlets.Hosting;
 
 namespace Hypervisor.Shell.Commands;
 
@@ -47,6 +48,10 @@ internal sealed class ParameterDefinition
         IList<CustomAttributeData> attributes = property.GetCustomAttributesData();
         return attributes.Any(static data => data.AttributeType == typeof(ParameterAttribute)) ? new ParameterDefinition(property, attributes) : null;
     }
+
+    /// <summary>Names stand for objects in it, with wildcards where it takes a list.</summary>
+    public bool TakesNames => Type.IsArray
+        && (Has<VirtualMachineTransformationAttribute>() || Has<ResourcePoolTransformationAttribute>() || Has<VMHostTransformationAttribute>() || Has<StatisticsEntityTransformationAttribute>());
 
     public bool Has<T>() => Attributes.Any(static data => data.AttributeType == typeof(T));
 

@@ -65,7 +65,7 @@ internal sealed class CommandDocumentation
     public static string TypeName(Type type)
     {
         Type item = type.IsArray ? type.GetElementType()! : Nullable.GetUnderlyingType(type) ?? type;
-        string name = item == typeof(int) ? "int" : item == typeof(long) ? "long" : item == typeof(string) || item == typeof(decimal) || item == typeof(Guid)
+        string name = item == typeof(int) ? "int" : item == typeof(long) ? "long" : item == typeof(bool) ? "bool" : item == typeof(double) ? "double" : item == typeof(string) || item == typeof(decimal) || item == typeof(Guid)
             ? item.Name.ToLowerInvariant()
             : item == typeof(System.Management.Automation.SwitchParameter) ? "switch" : item == typeof(System.Collections.Hashtable) ? "hashtable" : item.Name;
         return type.IsArray ? name + "[]" : name;

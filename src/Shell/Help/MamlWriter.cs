@@ -76,6 +76,8 @@ internal static class MamlWriter
 
         WriteConfirmation(writer, command);
         writer.WriteEndElement();
+        WriteTypes(writer, "inputTypes", "inputType", command.InputTypes);
+        WriteTypes(writer, "returnValues", "returnValue", command.OutputTypes);
         writer.WriteStartElement("examples", Command);
         for (int i = 0; i < documentation.Examples.Count; i++)
         {
@@ -101,7 +103,7 @@ internal static class MamlWriter
         };
         writer.WriteStartElement("parameter", Command);
         writer.WriteAttributeString("required", use.Mandatory ? "true" : "false");
-        writer.WriteAttributeString("globbing", parameter.Attributes.Any(static data => data.AttributeType.Name == "ArgumentCompleterAttribute") ? "true" : "false");
+        writer.WriteAttributeString("globbing", documentation.Of(parameter).Contains("wildcards", StringComparison.Ordinal) || parameter.TakesNames ? "true" : "false");
         writer.WriteAttributeString("pipelineInput", pipeline);
         writer.WriteAttributeString("position", use.Position?.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "named");
         writer.WriteAttributeString("aliases", parameter.Aliases.Count == 0 ? "none" : string.Join(", ", parameter.Aliases));
@@ -112,6 +114,21 @@ internal static class MamlWriter
             writer.WriteStartElement("parameterValue", Command);
             writer.WriteAttributeString("required", "true");
             writer.WriteString(CommandDocumentation.TypeName(parameter.Type));
+            writer.WriteEndElement();
+        }
+
+        writer.WriteEndElement();
+    }
+
+    private static void WriteTypes(XmlWriter writer, string list, string element, IReadOnlyList<Type> types)
+    {
+        writer.WriteStartElement(list, Command);
+        foreach (Type type in types)
+        {
+            writer.WriteStartElement(element, Command);
+            writer.WriteStartElement("type", Dev);
+            writer.WriteElementString("name", Maml, type.FullName);
+            writer.WriteEndElement();
             writer.WriteEndElement();
         }
 
