@@ -56,9 +56,26 @@ internal sealed unsafe partial class BlockTranslator
                 or Mnemonic.Stosq or Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd or Mnemonic.Lodsq or Mnemonic.Scasb or Mnemonic.Scasw
                 or Mnemonic.Scasd or Mnemonic.Scasq when instruction.IsStringInstruction:
                 return TryEmitString(instruction);
+            case Mnemonic.Vzeroupper when !_wide:
+                EmitZeroUpper();
+                return true;
+            case Mnemonic.Vzeroall when !_wide:
+                return false;
             default:
                 return TranslatableInstructions.IsCopied(instruction.Code) && TryCopy(instruction);
         }
+    }
+
+    // 32-bit code has eight vector registers, and leaves the others as they are (Intel SDM vol. 2, VZEROUPPER): VMOVAPS of each to itself.
+    private void EmitZeroUpper()
+    {
+        const int Registers = 8;
+        for (int n = 0; n < Registers; n++)
+        {
+            _code.Bytes(0xC5, 0xF8, 0x28, (byte)(0xC0 | (n << 3) | n));
+        }
+
+        KeepHeldWindow();
     }
 
     private bool TryEmitLea(in Instruction instruction)

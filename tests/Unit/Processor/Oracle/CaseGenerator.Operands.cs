@@ -40,7 +40,7 @@ internal sealed partial class CaseGenerator
             case OpCodeOperandKind.mem_offs:
                 memory = true;
                 SetKind(ref instruction, at, OpKind.Memory);
-                instruction.MemoryDisplSize = 8;
+                instruction.MemoryDisplSize = _bits / 8;
                 instruction.MemoryDisplacement64 = Target(16, out _);
                 return true;
             case OpCodeOperandKind.al:
@@ -53,46 +53,46 @@ internal sealed partial class CaseGenerator
                 return SetRegister(ref instruction, at, Register.DX);
             case OpCodeOperandKind.eax:
                 return SetRegister(ref instruction, at, Register.EAX);
-            case OpCodeOperandKind.rax:
+            case OpCodeOperandKind.rax when _bits == 64:
                 return SetRegister(ref instruction, at, Register.RAX);
             case OpCodeOperandKind.st0:
                 return SetRegister(ref instruction, at, Register.ST0);
             case OpCodeOperandKind.sti_opcode:
                 return SetRegister(ref instruction, at, Register.ST0 + _random.Next(8));
             case OpCodeOperandKind.r8_reg or OpCodeOperandKind.r8_or_mem or OpCodeOperandKind.r8_opcode:
-                return SetRegister(ref instruction, at, Register.AL + _random.Next(20));
+                return SetRegister(ref instruction, at, Register.AL + _random.Next(_bits == 64 ? 20 : 8));
             case OpCodeOperandKind.r16_reg or OpCodeOperandKind.r16_or_mem or OpCodeOperandKind.r16_opcode or OpCodeOperandKind.r16_rm:
-                return SetRegister(ref instruction, at, Register.AX + _random.Next(16));
+                return SetRegister(ref instruction, at, Register.AX + _random.Next(Registers));
             case OpCodeOperandKind.r32_reg or OpCodeOperandKind.r32_or_mem or OpCodeOperandKind.r32_opcode or OpCodeOperandKind.r32_rm
                 or OpCodeOperandKind.r32_vvvv:
-                return SetRegister(ref instruction, at, Register.EAX + _random.Next(16));
+                return SetRegister(ref instruction, at, Register.EAX + _random.Next(Registers));
             case OpCodeOperandKind.r64_reg or OpCodeOperandKind.r64_or_mem or OpCodeOperandKind.r64_opcode or OpCodeOperandKind.r64_rm
-                or OpCodeOperandKind.r64_vvvv:
+                or OpCodeOperandKind.r64_vvvv when _bits == 64:
                 return SetRegister(ref instruction, at, Register.RAX + _random.Next(16));
             case OpCodeOperandKind.xmm_reg or OpCodeOperandKind.xmm_or_mem or OpCodeOperandKind.xmm_rm or OpCodeOperandKind.xmm_vvvv
                 or OpCodeOperandKind.xmm_is4:
-                return SetRegister(ref instruction, at, Register.XMM0 + _random.Next(16));
+                return SetRegister(ref instruction, at, Register.XMM0 + _random.Next(Registers));
             case OpCodeOperandKind.ymm_reg or OpCodeOperandKind.ymm_or_mem or OpCodeOperandKind.ymm_rm or OpCodeOperandKind.ymm_vvvv
                 or OpCodeOperandKind.ymm_is4:
-                return SetRegister(ref instruction, at, Register.YMM0 + _random.Next(16));
+                return SetRegister(ref instruction, at, Register.YMM0 + _random.Next(Registers));
             case OpCodeOperandKind.mem_vsib32x or OpCodeOperandKind.mem_vsib64x or OpCodeOperandKind.mem_vsib32y
-                or OpCodeOperandKind.mem_vsib64y:
+                or OpCodeOperandKind.mem_vsib64y when _bits == 64:
                 return TryGather(ref instruction, at, kind);
             case OpCodeOperandKind.mm_reg or OpCodeOperandKind.mm_or_mem or OpCodeOperandKind.mm_rm:
                 return SetRegister(ref instruction, at, Register.MM0 + _random.Next(8));
             case OpCodeOperandKind.seg_rSI:
-                SetKind(ref instruction, at, OpKind.MemorySegRSI);
+                SetKind(ref instruction, at, _bits == 64 ? OpKind.MemorySegRSI : OpKind.MemorySegESI);
                 return TryPointer(Register.RSI);
             case OpCodeOperandKind.es_rDI:
-                SetKind(ref instruction, at, OpKind.MemoryESRDI);
+                SetKind(ref instruction, at, _bits == 64 ? OpKind.MemoryESRDI : OpKind.MemoryESEDI);
                 return TryPointer(Register.RDI);
             case OpCodeOperandKind.seg_rDI:
                 // Away from the ends: a masked store may or may not fault on bytes that it does not store.
-                SetKind(ref instruction, at, OpKind.MemorySegRDI);
+                SetKind(ref instruction, at, _bits == 64 ? OpKind.MemorySegRDI : OpKind.MemorySegEDI);
                 return TryPin(Register.RDI, OracleLayout.Data + (ulong)_random.Next(RedZone, 0x1000 - RedZone));
             case OpCodeOperandKind.seg_rBX_al:
                 SetKind(ref instruction, at, OpKind.Memory);
-                instruction.MemoryBase = Register.RBX;
+                instruction.MemoryBase = _bits == 64 ? Register.RBX : Register.EBX;
                 instruction.MemoryIndex = Register.AL;
                 return TryPointer(Register.RBX);
             default:
@@ -270,16 +270,21 @@ internal sealed partial class CaseGenerator
     {
         SetKind(ref instruction, at, OpKind.Memory);
         ulong target = Target(16, out _);
+        if (_bits == 32 && _random.Next(8) == 0)
+        {
+            instruction.SegmentPrefix = Register.ES + _random.Next(6);
+        }
+
         if (_random.Next(10) == 0)
         {
-            instruction.MemoryBase = Register.RIP;
+            instruction.MemoryBase = _bits == 64 ? Register.RIP : Register.None;
             instruction.MemoryDisplacement64 = target;
-            instruction.MemoryDisplSize = 8;
+            instruction.MemoryDisplSize = _bits / 8;
             return true;
         }
 
-        bool narrow = _random.Next(12) == 0;
-        var baseRegister = Register.RAX + _random.Next(16);
+        bool narrow = _bits == 64 && _random.Next(12) == 0;
+        var baseRegister = Register.RAX + _random.Next(Registers);
         bool wanted = _pinned.TryGetValue(baseRegister, out ulong baseValue);
         if (_written.Contains(baseRegister) || (wanted && (narrow || _narrowPointers.Contains(baseRegister))))
         {
@@ -296,7 +301,7 @@ internal sealed partial class CaseGenerator
         var indexRegister = Register.None;
         if (_random.Next(3) == 0)
         {
-            indexRegister = Register.RAX + _random.Next(16);
+            indexRegister = Register.RAX + _random.Next(Registers);
             index = (ulong)_random.Next(-32, 32);
             if (indexRegister is Register.RSP || indexRegister == baseRegister || !TryPin(indexRegister, index))
             {
@@ -327,13 +332,16 @@ internal sealed partial class CaseGenerator
                 value = (uint)value | (OperandValues.Bits(_random) << 32);
                 _narrowPointers.Add(baseRegister);
             }
-            else if (_random.Next(64) == 0)
+            else if (_bits == 64 && _random.Next(64) == 0)
             {
                 value = 0x8000_0000_0000_0000 + value;
             }
 
-            Pin(baseRegister, value);
+            Pin(baseRegister, _bits == 64 ? value : (uint)value);
         }
+
+        narrow |= _bits == 32;
+        displacement = _bits == 64 ? displacement : (int)displacement;
 
         instruction.MemoryBase = narrow ? Register.EAX + (baseRegister - Register.RAX) : baseRegister;
         if (indexRegister != Register.None)

@@ -16,6 +16,7 @@ internal sealed partial class CaseGenerator
 
     private readonly Code[] _codes;
     private readonly Random _random;
+    private readonly int _bits;
     private readonly InstructionInfoFactory _information = new();
     private readonly Dictionary<Register, ulong> _pinned = [];
     private readonly Dictionary<int, byte[]> _pinnedVectors = [];
@@ -29,13 +30,20 @@ internal sealed partial class CaseGenerator
     private bool _masksAll;
 
     /// <summary>A generator of blocks over a set of instructions; the same seed gives the same case.</summary>
-    public CaseGenerator(Code[] codes, int seed)
+    /// <param name="codes">The set.</param>
+    /// <param name="seed">Of what is random.</param>
+    /// <param name="bits">64, or 32 for code of that width.</param>
+    public CaseGenerator(Code[] codes, int seed, int bits = 64)
     {
+        _bits = bits;
         _codes = codes;
         _random = new Random(seed);
     }
 
     private ulong Next => OracleLayout.Code + (ulong)_code.Count;
+
+    // Of each kind.
+    private int Registers => _bits == 64 ? 16 : 8;
 
     /// <summary>Makes a case of one instruction.</summary>
     public OracleCase MakeSingle(Code code) => Make(code, 1);
@@ -55,6 +63,7 @@ internal sealed partial class CaseGenerator
         _code.AddRange(code);
         return new OracleCase
         {
+            Bits = _bits,
             Code = [.. _code],
             Data = MakeData(),
             Initial = MakeState(),
@@ -75,6 +84,7 @@ internal sealed partial class CaseGenerator
 
         return new OracleCase
         {
+            Bits = _bits,
             Code = [.. _code],
             Data = MakeData(),
             Initial = MakeState(),
@@ -96,7 +106,7 @@ internal sealed partial class CaseGenerator
     {
         if (code.IsJccShortOrNear() || code.IsLoop() || code.IsLoopcc() || code.IsJcxShort())
         {
-            return code.ToOpCode().GetOpKind(0) is OpCodeOperandKind.br64_1 or OpCodeOperandKind.br64_4 && AppendBranch(code);
+            return _bits == 64 && code.ToOpCode().GetOpKind(0) is OpCodeOperandKind.br64_1 or OpCodeOperandKind.br64_4 && AppendBranch(code);
         }
 
         if (!TryBuild(code, out var instruction) || !AcceptsFlags(instruction))
@@ -118,14 +128,14 @@ internal sealed partial class CaseGenerator
     private bool Encode(in Instruction instruction)
     {
         var bytes = new List<byte>();
-        var encoder = Encoder.Create(64, new ListCodeWriter(bytes));
+        var encoder = Encoder.Create(_bits, new ListCodeWriter(bytes));
         if (!encoder.TryEncode(instruction, Next, out _, out _))
         {
             return false;
         }
 
         // An encoding that the decoder reads as something else (an optional prefix, an alias) is no use.
-        var decoder = Decoder.Create(64, bytes.ToArray(), Next);
+        var decoder = Decoder.Create(_bits, bytes.ToArray(), Next);
         if (decoder.Decode().Code != instruction.Code)
         {
             return false;
@@ -247,6 +257,11 @@ internal sealed partial class CaseGenerator
         foreach (var (register, value) in _pinned)
         {
             general[register - Register.RAX] = value;
+        }
+
+        for (int n = 0; n < 8 && _bits == 32; n++)
+        {
+            general[n] = (uint)general[n];
         }
 
         state.Rflags = 0x202 | (OperandValues.Bits(_random) & ArithmeticFlags) | (_random.Next(4) == 0 ? 0x400ul : 0);

@@ -77,6 +77,20 @@ internal static class InstructionSets
 
     public static Code[] Transcendentals { get; } = Select(X87Features, static code => Transcendental.Contains(code.Mnemonic()));
 
+    /// <summary>Those of the former that 32-bit code has, and what only such code has: tested interpreted against translated.</summary>
+    public static Code[] Of32Bits { get; } =
+    [
+        .. Integer.Concat(Vector).Concat(Avx).Where(code => code.ToOpCode().Mode32),
+        .. NotIn64Bits.Where(static code => InstructionTable.IsKnown(code)),
+    ];
+
+    private static Code[] NotIn64Bits =>
+    [
+        Code.Inc_r16, Code.Inc_r32, Code.Dec_r16, Code.Dec_r32, Code.Push_r32, Code.Pop_r32, Code.Push_rm32, Code.Pop_rm32, Code.Pushd_imm8,
+        Code.Pushd_imm32, Code.Pushfd, Code.Leaved, Code.Enterd_imm16_imm8, Code.Pushad, Code.Popad, Code.Pushaw, Code.Aaa, Code.Aas, Code.Daa,
+        Code.Das, Code.Aad_imm8, Code.Aam_imm8, Code.Salc, Code.Pushd_DS, Code.Pushd_ES, Code.Pushd_SS, Code.Pushd_CS,
+    ];
+
     /// <summary>Why a known form is not compared; null where none is known.</summary>
     public static string? ReasonAgainst(Code code)
     {

@@ -24,9 +24,11 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
     /// <param name="translated">Every block is translated when it is met, where the host can run translations.</param>
     /// <param name="frames">So many pages of memory can be present at a time, and they move; 0 where they stay.</param>
     /// <param name="seed">Of the pages' movements.</param>
-    public InterpretedProcessor(bool translated = false, int frames = 0, int seed = 0)
+    /// <param name="bits">Width of the code: 64, or 32 in compatibility mode with flat segments.</param>
+    public InterpretedProcessor(bool translated = false, int frames = 0, int seed = 0, int bits = 64)
     {
         BuildTables();
+        Write(Gdt + (UserCode & ~7u), bits == 64 ? 0x00AF_FB00_0000_FFFFul : 0x00CF_FB00_0000_FFFF);
         _cpu = new X86Processor(new ProcessorOptions
         {
             Index = 0,
@@ -54,11 +56,16 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
         _cpu.Gdtr = (Gdt, 0x4F);
         _cpu.Idtr = (Idt, 0xFFF);
         _cpu.SetSegment(SegmentName.Tr, new SegmentState { Base = Tss, Limit = 0x67, Attributes = 0x8B, Selector = TaskSegment });
-        _cpu.SetSegment(SegmentName.Cs, new SegmentState { Limit = 0xFFFF_FFFF, Attributes = 0xA0FB, Selector = UserCode });
+        _cpu.SetSegment(SegmentName.Cs, new SegmentState { Limit = 0xFFFF_FFFF, Attributes = bits == 64 ? 0xA0FBu : 0xC0FB, Selector = UserCode });
         _cpu.SetSegment(SegmentName.Ss, new SegmentState { Limit = 0xFFFF_FFFF, Attributes = 0xC0F3, Selector = UserData });
         foreach (var name in new[] { SegmentName.Ds, SegmentName.Es, SegmentName.Fs, SegmentName.Gs })
         {
             _cpu.SetSegment(name, new SegmentState { Attributes = SegmentState.Unusable });
+        }
+
+        foreach (var name in bits == 32 ? (SegmentName[])[SegmentName.Ds, SegmentName.Es] : [])
+        {
+            _cpu.SetSegment(name, new SegmentState { Limit = 0xFFFF_FFFF, Attributes = 0xC0F3, Selector = UserData });
         }
 
         _segments = _cpu.State->Segments;
@@ -174,7 +181,6 @@ internal sealed unsafe class InterpretedProcessor : IDisposable
         Write(Gdt + KernelCode, 0x00AF_9B00_0000_FFFF);
         Write(Gdt + 0x10, 0x00CF_9300_0000_FFFF);
         Write(Gdt + (UserData & ~7u), 0x00CF_F300_0000_FFFF);
-        Write(Gdt + (UserCode & ~7u), 0x00AF_FB00_0000_FFFF);
         Write(Gdt + TaskSegment, 0x0000_8B00_0000_0067 | (Tss << 16));
         Write(Tss + 4, StackTop);
         for (ulong vector = 0; vector < 256; vector++)

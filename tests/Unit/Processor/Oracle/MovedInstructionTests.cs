@@ -80,7 +80,7 @@ public sealed class MovedInstructionTests(ITestOutputHelper output)
         Assert.True(failures.Count == 0, $"{failures.Count} of {cases} cases differ.\n{string.Join('\n', failures.Take(20))}");
     }
 
-    private static unsafe bool Same(in MachineState expected, in MachineState actual)
+    internal static unsafe bool Same(in MachineState expected, in MachineState actual)
     {
         fixed (MachineState* a = &expected, b = &actual)
         {

@@ -8,6 +8,9 @@ internal sealed class OracleCase
 {
     public required byte[] Code { get; init; }
 
+    /// <summary>Width of the code.</summary>
+    public int Bits { get; init; } = 64;
+
     public required byte[] Data { get; init; }
 
     public required MachineState Initial { get; init; }
@@ -24,7 +27,7 @@ internal sealed class OracleCase
     /// <summary>Its instructions, for a person.</summary>
     public string Text()
     {
-        var decoder = Decoder.Create(64, Code, OracleLayout.Code);
+        var decoder = Decoder.Create(Bits, Code, OracleLayout.Code);
         var text = new StringBuilder();
         while (decoder.IP < OracleLayout.Code + (ulong)Code.Length)
         {

@@ -289,7 +289,6 @@ public sealed unsafe class SegmentedCodeTests
                 var stopper = new Thread(() =>
                 {
                     SpinWait.SpinUntil(() => machine.Cpu.RetiredInstructions > 100 || machine.Cpu.Tier == ProcessorTier.Translated, 5000);
-                    Thread.Sleep(1);
                     machine.Cpu.RequestStop();
                 });
                 stopper.Start();
