@@ -58,8 +58,7 @@ internal sealed class EsxTopMemoryPanel(Func<HostMemoryStatistics?> memory, Func
     {
         EsxTopMemory[] rows = Rows(before, after);
         IEnumerable<EsxTopValue> host = after.OfType<EsxTopMemoryHostCounters>().SelectMany(counters => HostValues(counters, new Totals(rows)));
-        return host.Concat(rows.SelectMany(static row => MachineValues(row).Where(static value => value.Value is not null)
-            .Select(value => new EsxTopValue(Instance(row), value.Counter, value.Value.GetValueOrDefault()))));
+        return host.Concat(rows.SelectMany(static row => MachineValues(row).Select(value => new EsxTopValue(Instance(row), value.Counter, value.Value ?? double.NaN))));
     }
 
     private static string Instance(EsxTopMemory row) =>

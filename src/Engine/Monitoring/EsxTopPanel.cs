@@ -54,5 +54,5 @@ public interface IEsxTopRow
 /// <summary>A value of batch mode.</summary>
 /// <param name="Instance">Object and instance, such as <c>Group Cpu(100:web)</c>.</param>
 /// <param name="Counter">Counter, such as <c>% Used</c>.</param>
-/// <param name="Value">Its value.</param>
+/// <param name="Value">Its value; not a number while it is not known, so that it has a column when it is.</param>
 public readonly record struct EsxTopValue(string Instance, string Counter, double Value);

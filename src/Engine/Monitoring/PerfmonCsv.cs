@@ -5,7 +5,7 @@ namespace Hypervisor.Engine.Monitoring;
 
 /// <summary>
 /// Writes what esxtop's batch mode writes: the CSV of Windows' performance monitor. The columns are those of the first interval; what
-/// comes later has none, and what goes leaves its columns empty.
+/// comes later has none, and what goes, or is not known, leaves its columns empty.
 /// </summary>
 public sealed class PerfmonCsv
 {
@@ -42,7 +42,7 @@ public sealed class PerfmonCsv
         Array.Fill(fields, " ");
         foreach (EsxTopValue value in all)
         {
-            if (_columns.TryGetValue((value.Instance, value.Counter), out int column))
+            if (!double.IsNaN(value.Value) && _columns.TryGetValue((value.Instance, value.Counter), out int column))
             {
                 fields[column] = value.Value.ToString("0.00", CultureInfo.InvariantCulture);
             }

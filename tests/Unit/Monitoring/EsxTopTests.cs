@@ -65,6 +65,8 @@ public sealed class EsxTopTests
         Assert.Contains(@"""\\host1\Vcpu(100:a:101:vmx-vcpu-0:a)\% CoStop""", columns);
         Assert.StartsWith("\"03/04/2026 05:06:07\",\"2.00\",\"126.00\",\"140.00\",\"0.00\"", first[1], StringComparison.Ordinal);
 
+        Assert.Equal(["\"(PDH-CSV 4.0) (UTC)(0)\",\"\\\\h\\Memory\\Touched MBytes\"", "\"03/04/2026 05:06:07\",\" \""],
+            new PerfmonCsv("h").Lines(new DateTime(2026, 3, 4, 5, 6, 7, DateTimeKind.Utc), [new EsxTopValue("Memory", "Touched MBytes", double.NaN)]));
         string later = Assert.Single(csv.Lines(DateTime.UtcNow, panel.Batch(Before, After.Where(static counters => counters.GroupId == 200).ToArray())));
         Assert.Equal(columns.Length, later.Split(',').Length);
         Assert.Contains("\" \"", later, StringComparison.Ordinal);
