@@ -10,7 +10,9 @@ namespace Hypervisor.Tests.Unit.Memory;
 public sealed class MergedPagesTests
 {
     private const ReclaimMethods All = ReclaimMethods.Share | ReclaimMethods.Compress | ReclaimMethods.Swap;
-    private const int Count = 256;
+
+    // Fewer than the kernel usually puts into one frame (max_page_sharing).
+    private const int Count = 192;
 
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
@@ -42,6 +44,7 @@ public sealed class MergedPagesTests
     [KsmFact]
     public void What_is_stored_to_a_page_that_lost_its_protection_by_merging_while_it_was_taken_is_not_lost()
     {
+        using var merging = new KernelMerging(isOn: false);
         using var disk = new Interlude();
         using MappedMachine machine = Filled(disk);
         machine.Pages.Offer(true);
@@ -49,7 +52,7 @@ public sealed class MergedPagesTests
         {
             // All was copied, and is protected; the kernel merges it, and stores are heard of no more.
             disk.Written = null;
-            using var merging = new KernelMerging();
+            KernelMerging.Turn(on: true);
             Until(() => Merged(machine) == Count);
             for (int page = 0; page < Count; page += 2)
             {
@@ -72,14 +75,12 @@ public sealed class MergedPagesTests
     public void Merged_pages_are_taken_last()
     {
         const int Own = 32, Last = 8;
+        using var merging = new KernelMerging();
         using var disk = new MemoryStorage();
         using MappedMachine machine = Filled(disk);
         machine.Pages.Offer(true);
-        using (new KernelMerging())
-        {
-            UntilMerged(machine, Count);
-        }
-
+        UntilMerged(machine, Count);
+        KernelMerging.Turn(on: false);
         for (int page = 0; page < Own; page++)
         {
             machine[page * 4, 16] = (ulong)page;

@@ -2,19 +2,19 @@ using System.Diagnostics;
 
 namespace Hypervisor.Tests.Unit.Support;
 
-/// <summary>The kernel's search for equal pages (KSM), at full speed until disposal; then it is as it was.</summary>
+/// <summary>The kernel's search for equal pages (KSM), on at full speed or off as the test wants; after disposal it is as it was.</summary>
 internal sealed class KernelMerging : IDisposable
 {
-    private const string Folder = "/sys/kernel/mm/ksm/", Run = "run";
+    private const string Folder = "/sys/kernel/mm/ksm/", Run = "run", On = "1", Off = "0";
 
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
-    private static readonly (string Name, string Value)[] Wanted = [("pages_to_scan", "5000"), ("sleep_millisecs", "5"), ("smart_scan", "0"), (Run, "1")];
+    private static readonly (string Name, string Value)[] Wanted = [("pages_to_scan", "5000"), ("sleep_millisecs", "5"), ("smart_scan", "0"), (Run, Off)];
 
     private readonly List<(string Name, string Value)> _before = [];
     private readonly FileStream _lock;
 
-    public KernelMerging()
+    public KernelMerging(bool isOn = true)
     {
         // It is of the whole host, and the tests of another process may be at it.
         _lock = Lock();
@@ -27,6 +27,8 @@ internal sealed class KernelMerging : IDisposable
                 File.WriteAllText(Folder + name, value);
             }
         }
+
+        Turn(isOn);
     }
 
     public static bool IsPossible
@@ -55,6 +57,9 @@ internal sealed class KernelMerging : IDisposable
             }
         }
     }
+
+    /// <summary>Turns it on or off. What is merged stays so.</summary>
+    public static void Turn(bool on) => File.WriteAllText(Folder + Run, on ? On : Off);
 
     public void Dispose()
     {
