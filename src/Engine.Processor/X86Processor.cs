@@ -99,7 +99,7 @@ public sealed unsafe partial class X86Processor : IDisposable
     public void SignalInterrupt() => SignalAttention(Attention.Interrupt);
 
     /// <summary>Makes a non-maskable interrupt pending. Any thread.</summary>
-    public void InjectNmi() => SignalAttention(Attention.Nmi);
+    public void InjectNmi() => NoteNmi();
 
     /// <summary>An INIT IPI: the processor resets and, unless it is the bootstrap processor, waits for a start-up IPI. Any thread.</summary>
     public void Init()

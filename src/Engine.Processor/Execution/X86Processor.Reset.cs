@@ -41,6 +41,8 @@ public sealed unsafe partial class X86Processor
         State->Rip = 0xFFF0;
         State->ShadowRip = ulong.MaxValue;
         _inShadow = false;
+        _nmiBlocked = false;
+        _furtherNmi = 0;
         LazyFlags.Set(State, 0);
         State->SystemFlags = 0;
         State->Cr0 = cr0;

@@ -15,7 +15,11 @@ public sealed unsafe partial class X86Processor
     private bool _inShadow;
 
     // NMIs are held back from the delivery of one until IRET.
-    private bool _nmiBlocked;
+    private volatile bool _nmiBlocked;
+
+    // Another NMI came before the pending one was looked at. A processor, which looks after each instruction, would have begun with the
+    // first and held the second, so that none is lost; while one is served only one more is kept.
+    private int _furtherNmi;
 
     private StopReason RunLoop()
     {
@@ -137,6 +141,7 @@ public sealed unsafe partial class X86Processor
         {
             // Nothing but a start-up is taken here; what is left pending would keep the host's thread awake.
             TakeAttention(Attention.Interrupt | Attention.Nmi);
+            _furtherNmi = 0;
             State->InterruptHeld = 1;
         }
 
@@ -199,6 +204,11 @@ public sealed unsafe partial class X86Processor
         {
             _activity = Activity.Running;
             _nmiBlocked = true;
+            if (Interlocked.Exchange(ref _furtherNmi, 0) != 0)
+            {
+                SetAttention(Attention.Nmi);
+            }
+
             DeliverExternal((int)Vector.Nmi);
         }
 
@@ -231,6 +241,16 @@ public sealed unsafe partial class X86Processor
             SetAttention(Attention.Interrupt);
             DeliverExternal(vector);
         }
+    }
+
+    private void NoteNmi()
+    {
+        if ((Volatile.Read(ref State->Attention) & (int)Attention.Nmi) != 0 && !_nmiBlocked)
+        {
+            Volatile.Write(ref _furtherNmi, 1);
+        }
+
+        SignalAttention(Attention.Nmi);
     }
 
     /// <summary>HLT.</summary>

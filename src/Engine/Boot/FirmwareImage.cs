@@ -14,6 +14,9 @@ public sealed class FirmwareImage : IDisposable
     private const int ShadowBytes = 256 << 10;
     private const int ResetVectorBytes = 16;
 
+    // A UEFI firmware volume (PI specification 1.8, vol. 3, 3.2.1.1, EFI_FIRMWARE_VOLUME_HEADER).
+    private const int FirmwareVolumeHeaderBytes = 56, FirmwareVolumeSignature = 40;
+
     /// <summary>Where distributions put SeaBIOS, the best one first.</summary>
     private static readonly string[] DefaultPaths =
     [
@@ -48,6 +51,14 @@ public sealed class FirmwareImage : IDisposable
             if (file.Length is < SmallestBytes or > LargestBytes || file.Length % (long)GuestMemory.PageSize != 0)
             {
                 throw new MachineException($"The firmware '{path}' is {file.Length} bytes long; an image has 64 KB to 8 MB in whole pages. Take SeaBIOS's bios-256k.bin.");
+            }
+
+            byte[] header = new byte[FirmwareVolumeHeaderBytes];
+            file.ReadExactly(0, header);
+            if (header.AsSpan(FirmwareVolumeSignature).StartsWith("_FVH"u8))
+            {
+                // It would look for a chipset that it knows and wait for ever, without a word.
+                throw new MachineException($"The firmware '{path}' is UEFI firmware, such as OVMF, which does not run on this machine's chipset. Take SeaBIOS's bios-256k.bin, or boot a kernel directly (-KernelPath).");
             }
 
             byte[] vector = new byte[ResetVectorBytes];

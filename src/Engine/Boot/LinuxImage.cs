@@ -131,30 +131,18 @@ internal sealed class LinuxImage : BootImage
     /// <summary>The kernel's place and the end of the memory that it needs until it is unpacked.</summary>
     private (ulong Address, ulong End) Place(MemoryLayout layout)
     {
+        // A kernel that is loaded below its preferred address moves itself there (boot.rst, pref_address): lower is no way to save memory.
         ulong preferred = BinaryPrimitives.ReadUInt64LittleEndian(_header.AsSpan(Field.PreferredAddress));
+        ulong address = Math.Max(preferred, MemoryLayout.HighMemoryStart);
         ulong needed = Math.Max(UInt32(Field.InitSize), _payloadBytes);
-        bool relocatable = _header[Field.Relocatable] != 0;
-        if (Fits(preferred, needed, layout))
+        if (address < layout.LowMemoryTop && needed <= layout.LowMemoryTop - address)
         {
-            return (preferred, preferred + needed);
-        }
-
-        uint alignment = UInt32(Field.KernelAlignment);
-        if (relocatable && alignment != 0 && (alignment & (alignment - 1)) == 0)
-        {
-            ulong lowest = (MemoryLayout.HighMemoryStart + alignment - 1) & ~((ulong)alignment - 1);
-            if (Fits(lowest, needed, layout))
-            {
-                return (lowest, lowest + needed);
-            }
+            return (address, address + needed);
         }
 
         throw new MachineException(
-            $"The kernel '{File.Path}' needs {(needed >> 20) + 1} MB at {preferred:x}h; this machine has {layout.MemoryBytes >> 20} MB. Give it more memory.");
+            $"The kernel '{File.Path}' needs {(needed >> 20) + 1} MB at {address:x}h; this machine has {layout.MemoryBytes >> 20} MB. Give it more memory.");
     }
-
-    private static bool Fits(ulong address, ulong bytes, MemoryLayout layout) =>
-        address >= MemoryLayout.HighMemoryStart && address < layout.LowMemoryTop && bytes <= layout.LowMemoryTop - address;
 
     private void WriteZeroPage(BootRequest request, ulong kernel, ulong kernelEnd)
     {
@@ -224,8 +212,6 @@ internal sealed class LinuxImage : BootImage
         public const int RamdiskSize = 0x21C;
         public const int CommandLine = 0x228;
         public const int InitrdAddressMax = 0x22C;
-        public const int KernelAlignment = 0x230;
-        public const int Relocatable = 0x234;
         public const int TransferLoadFlags = 0x236;
         public const int CommandLineSize = 0x238;
         public const int PreferredAddress = 0x258;

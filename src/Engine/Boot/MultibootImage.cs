@@ -38,7 +38,8 @@ internal sealed class MultibootImage : BootImage
     /// <summary>Recognizes the header; null when it is another format.</summary>
     public static MultibootImage? TryOpen(ImageFile file, ReadOnlySpan<byte> start)
     {
-        if (FindHeader(file, start) is not { } header)
+        // Xen's EFI program has the header of the kernel inside it, which is not to be loaded that way.
+        if (start.StartsWith("MZ"u8) || FindHeader(file, start) is not { } header)
         {
             return null;
         }

@@ -73,6 +73,7 @@ internal sealed partial class MachineHardware : IDisposable
             var rtc = Reset(Own(new RealTimeClock(Clock, _interrupts.Line(8))));
             rtc.Map(_bus);
             PowerManagement = Reset(Own(new AcpiPowerManagement(Clock, _interrupts.Line(AcpiPlatform.SystemControlInterrupt), control)));
+            rtc.AlarmReached = PowerManagement.RaiseClockAlarm;
             _bus.MapPorts(AcpiPlatform.PowerManagementPort, AcpiPowerManagement.PortCount, PowerManagement);
             _ = new ResetControl(_bus, control);
             _bus.MapPorts(PostCodePort.Port, 1, new PostCodePort());

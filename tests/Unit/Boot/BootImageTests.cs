@@ -65,10 +65,24 @@ public sealed class BootImageTests : IDisposable
     }
 
     [Fact]
-    public void A_relocatable_kernel_moves_down_where_its_preferred_place_is_not_memory()
+    public void A_kernel_that_would_move_itself_to_where_no_memory_is_is_refused()
     {
-        var request = _images.Request(16);
-        Assert.Equal(0x20_0200ul, _images.Open(TestImages.Linux()).Load(request).Rip);
+        var image = _images.Open(TestImages.Linux());
+        string message = Assert.Throws<MachineException>(() => image.Load(_images.Request(16))).Message;
+        Assert.Contains("1000000h", message, StringComparison.Ordinal);
+        Assert.Equal(0x100_0200ul, image.Load(_images.Request(18)).Rip);
+    }
+
+    [Fact]
+    public void A_kernel_without_a_preferred_place_lies_at_1_MB() =>
+        Assert.Equal(0x10_0200ul, _images.Open(TestImages.Linux(preferred: 0)).Load(_images.Request(16)).Rip);
+
+    [Fact]
+    public void An_EFI_program_with_a_Multiboot_header_inside_is_named_as_one()
+    {
+        byte[] image = TestImages.Multiboot(new byte[600], flags: 3);
+        "MZ"u8.CopyTo(image);
+        Assert.Contains("EFI program", Refusal([.. image, .. TestImages.Multiboot([], flags: 3)]), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -273,6 +287,16 @@ public sealed class BootImageTests : IDisposable
                 Assert.Throws<MachineException>(() => _images.Open(file).Load(_images.Request(16)));
             }
         }
+    }
+
+    [Fact]
+    public void UEFI_firmware_is_refused_by_its_name()
+    {
+        byte[] image = new byte[128 << 10];
+        "_FVH"u8.CopyTo(image.AsSpan(40));
+        image[^16] = 0xEA;
+        string path = _images.Write(image);
+        Assert.Contains("OVMF", Assert.Throws<MachineException>(() => FirmwareImage.Open(path)).Message, StringComparison.Ordinal);
     }
 
     public static TheoryData<byte[], string> ForeignFiles => new()

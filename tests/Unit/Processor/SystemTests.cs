@@ -223,6 +223,30 @@ public unsafe class SystemTests
     }
 
     [Fact]
+    public void Of_many_interrupts_that_cannot_be_masked_one_is_served_and_one_waits()
+    {
+        using var fixture = new ProcessorFixture();
+        SetUpSystem(fixture);
+        fixture.Load(Handler, a =>
+        {
+            a.inc(r14);
+            a.iretq();
+        });
+        Gate(fixture, 2, Handler, ist: 0);
+        for (int n = 0; n < 5; n++)
+        {
+            fixture.Cpu.InjectNmi();
+        }
+
+        fixture.Execute(a =>
+        {
+            a.nop();
+            a.nop();
+        });
+        Assert.Equal(2ul, fixture.Cpu.GetGeneralRegister(14));
+    }
+
+    [Fact]
     public void A_store_over_two_pages_changes_neither_when_the_second_is_missing()
     {
         using var fixture = new ProcessorFixture();

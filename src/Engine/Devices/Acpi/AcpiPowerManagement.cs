@@ -21,9 +21,9 @@ public sealed class AcpiPowerManagement : BytePortDevice, IResettable, IDisposab
     public const long TimerFrequency = 3_579_545;
 
     private const long NanosecondsASecond = 1_000_000_000;
-    private const ushort TimerStatus = 1, PowerButtonStatus = 1 << 8;
-    private const ushort KnownStatus = TimerStatus | 1 << 4 | 1 << 5 | PowerButtonStatus | 1 << 9 | 1 << 10 | 1 << 15;
-    private const ushort KnownEnable = TimerStatus | 1 << 5 | PowerButtonStatus | 1 << 9 | 1 << 10;
+    private const ushort TimerStatus = 1, PowerButtonStatus = 1 << 8, ClockStatus = 1 << 10;
+    private const ushort KnownStatus = TimerStatus | 1 << 4 | 1 << 5 | PowerButtonStatus | 1 << 9 | ClockStatus | 1 << 15;
+    private const ushort KnownEnable = TimerStatus | 1 << 5 | PowerButtonStatus | 1 << 9 | ClockStatus;
     private const ushort SciEnabled = 1, BusMasterReload = 1 << 1, SleepTypeMask = 7 << SleepTypeShift, SleepEnable = 1 << 13;
     private const int SleepTypeShift = 10;
     private const uint TimerCarry = 1u << 31;
@@ -53,14 +53,10 @@ public sealed class AcpiPowerManagement : BytePortDevice, IResettable, IDisposab
     }
 
     /// <summary>Presses the power button: the guest gets an SCI and decides (ACPI 6.5, 4.8.2.2.1).</summary>
-    public void PressPowerButton()
-    {
-        lock (_lock)
-        {
-            _status |= PowerButtonStatus;
-            UpdateInterrupt();
-        }
-    }
+    public void PressPowerButton() => Raise(PowerButtonStatus);
+
+    /// <summary>The real-time clock's alarm: wakes a guest that suspended itself to idle (ACPI 6.5, 4.8.2.4).</summary>
+    public void RaiseClockAlarm() => Raise(ClockStatus);
 
     /// <inheritdoc/>
     public void Reset()
@@ -146,6 +142,15 @@ public sealed class AcpiPowerManagement : BytePortDevice, IResettable, IDisposab
 
     /// <summary>How often bit 31 of the timer has changed.</summary>
     private long Carries => Ticks / TimerCarry;
+
+    private void Raise(ushort status)
+    {
+        lock (_lock)
+        {
+            _status |= status;
+            UpdateInterrupt();
+        }
+    }
 
     private void NoteCarry()
     {

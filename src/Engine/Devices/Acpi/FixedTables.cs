@@ -28,8 +28,8 @@ internal static class FixedTables
     {
         // IAPC_BOOT_ARCH: ISA serial ports are there; an 8042 and VGA are not, so that nobody waits for them.
         const ushort LegacyDevices = 1, VgaNotPresent = 1 << 2;
-        // Flags: WBINVD works; C1 on all processors; no sleep button; the RTC does not wake; 32 bits of timer; reset register.
-        const uint Wbinvd = 1, ProcessorC1 = 1 << 2, NoSleepButton = 1 << 5, NoFixedRtcWake = 1 << 6, ExtendedTimer = 1 << 8, ResetRegister = 1 << 10;
+        // Flags: WBINVD works; C1 on all processors; no sleep button; 32 bits of timer; reset register.
+        const uint Wbinvd = 1, ProcessorC1 = 1 << 2, NoSleepButton = 1 << 5, ExtendedTimer = 1 << 8, ResetRegister = 1 << 10;
         const byte ProfileEnterpriseServer = 4;
         const ushort C2Absent = 101, C3Absent = 1001;
         const byte CenturyAbsent = 0;
@@ -48,7 +48,7 @@ internal static class FixedTables
             .UInt16(0).UInt16(0).Byte(0).Byte(0)
             .Byte(0).Byte(0).Byte(CenturyAbsent)
             .UInt16(LegacyDevices | VgaNotPresent).Byte(0)
-            .UInt32(Wbinvd | ProcessorC1 | NoSleepButton | NoFixedRtcWake | ExtendedTimer | ResetRegister)
+            .UInt32(Wbinvd | ProcessorC1 | NoSleepButton | ExtendedTimer | ResetRegister)
             .PortAddress(ResetControl.Port, 8).Byte(ResetControl.HardReset)
             .UInt16(0).Byte(5)
             .UInt64(0).UInt64(dsdt)

@@ -51,6 +51,9 @@ public sealed class RealTimeClock : IResettable, IDisposable
         _checkedUntil = GuestTime;
     }
 
+    /// <summary>Called when an enabled alarm is reached, with the clock's lock held: must not block or call back. Set once, before the machine runs.</summary>
+    public Action? AlarmReached { get; set; }
+
     private DateTime GuestTime => RtcTime.Clamp(_clock.UtcNow.UtcDateTime.Ticks + _ahead.Ticks);
 
     private bool Frozen => (_memory[RegisterB] & Set) != 0;
@@ -208,6 +211,10 @@ public sealed class RealTimeClock : IResettable, IDisposable
                 if (RtcTime.AlarmBetween(_checkedUntil, time, _memory, _memory[RegisterB]))
                 {
                     _memory[RegisterC] |= AlarmFlag;
+                    if ((_memory[RegisterB] & AlarmEnable) != 0)
+                    {
+                        AlarmReached?.Invoke();
+                    }
                 }
             }
 

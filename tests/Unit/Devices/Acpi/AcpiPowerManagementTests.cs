@@ -33,6 +33,18 @@ public sealed class AcpiPowerManagementTests : IDisposable, IMachineControl, IIn
     }
 
     [Fact]
+    public void The_alarm_of_the_clock_interrupts_where_it_is_enabled()
+    {
+        const ushort ClockAlarm = 1 << 10;
+        _device.WritePort(Enable, 2, ClockAlarm);
+        _device.RaiseClockAlarm();
+        Assert.True(_asserted);
+        Assert.Equal(ClockAlarm, _device.ReadPort(Status, 2));
+        _device.WritePort(Status, 2, ClockAlarm);
+        Assert.False(_asserted);
+    }
+
+    [Fact]
     public void Sleep_enable_with_the_type_of_S5_powers_off_and_any_other_does_not()
     {
         for (uint type = 0; type < 8; type++)

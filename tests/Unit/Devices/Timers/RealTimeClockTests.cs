@@ -110,6 +110,25 @@ public sealed class RealTimeClockTests : IDisposable
     }
 
     [Fact]
+    public void An_alarm_is_told_once_and_only_while_it_is_enabled()
+    {
+        int told = 0;
+        _rtc.AlarmReached = () => told++;
+        Write(1, 0x05);
+        Write(3, 0xC0);
+        Write(5, 0xFF);
+        Write(11, 0x22);
+        Read(12);
+        _clock.Advance(7_000_000_000);
+        Read(12);
+        Assert.Equal(1, told);
+        Write(11, 0x02);
+        _clock.Advance(60_000_000_000);
+        Read(12);
+        Assert.Equal(1, told);
+    }
+
+    [Fact]
     public void Flags_of_disabled_interrupts_can_be_polled()
     {
         Read(12);
