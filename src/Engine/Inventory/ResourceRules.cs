@@ -5,6 +5,9 @@ namespace Hypervisor.Engine.Inventory;
 /// <summary>What shares, reservations and limits must obey by themselves; whether the host can promise them is <see cref="Admission"/>.</summary>
 internal static class ResourceRules
 {
+    /// <summary>Most MHz or MB of a reservation or limit: more than any computer has, and sums and bytes of it do not overflow.</summary>
+    private const long Most = 1L << 40;
+
     /// <summary>Checks a machine's.</summary>
     /// <exception cref="InvalidConfigurationException">A rule is broken.</exception>
     public static void Check(VirtualMachineConfiguration machine, HostTopology host)
@@ -74,6 +77,11 @@ internal static class ResourceRules
         if (limit < 0)
         {
             throw new InvalidConfigurationException($"A {resource} limit of {limit} {unit} for {of}: a limit is 0 {unit} or more, or none (-1 or $null).");
+        }
+
+        if (reservation > Most || limit > Most)
+        {
+            throw new InvalidConfigurationException($"{Math.Max(reservation, limit ?? 0)} {unit} for {of}: {resource} reservations and limits go to {Most} {unit}; $null stands for no limit.");
         }
 
         if (reservation > limit)

@@ -75,6 +75,8 @@ public sealed class ResourceCommandTests : IDisposable
     [InlineData("New-ResourcePool p -MemReservationMB -1", "reservation is 0 MB or more")]
     [InlineData("New-ResourcePool ' '", "A name has 1 to 80 characters")]
     [InlineData("Set-VMResource web -MemLimitGB 9999999999999999999999999999", "no computer has so much memory")]
+    [InlineData("Set-VMResource web -CpuLimitMhz 9223372036854775807", "CPU reservations and limits go to 1099511627776 MHz")]
+    [InlineData("New-ResourcePool p -MemReservationMB 9223372036854775807", "memory reservations and limits go to 1099511627776 MB")]
     [InlineData("Set-VMResource web -HtCoreSharing Internal", "keeps no core for one machine")]
     [InlineData("Set-VMResource web -CpuAffinity Processor0", "'Processor0' is no processor")]
     [InlineData("Set-VMResource web -CpuAffinity Cpu0 -CpuAffinityList 0", "not both")]
