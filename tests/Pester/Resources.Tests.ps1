@@ -160,6 +160,9 @@ Describe 'Resources' {
         { Set-VMHost -MemoryBudgetMB 1 -ErrorAction Stop } | Should -Throw '*whole number from 64*'
         { Set-VMHost -MemoryBudgetMB 512 -AdvancedSetting @{ 'mem.budgetmb' = 512 } -ErrorAction Stop } | Should -Throw '*give one of them*'
         { Set-VMHost -ErrorAction Stop } | Should -Throw '*Nothing to change*'
+        (Set-VMHost -AdvancedSetting @{ 'Mem.AllocGuestLargePage' = 0 }).AdvancedSettings['Mem.AllocGuestLargePage'] | Should -Be '0'
+        { Set-VMHost -AdvancedSetting @{ 'Mem.AllocGuestLargePage' = 2 } -ErrorAction Stop } | Should -Throw '*from 0 to 1*'
+        $null = Set-VMHost -AdvancedSetting @{ 'Mem.AllocGuestLargePage' = $null }
         $null = New-ResourcePool reserved -MemReservationMB 600
         { Set-VMHost -MemoryBudgetMB 512 -ErrorAction Stop } | Should -Throw '*it can promise 496 MB*MB too much*'
         Remove-ResourcePool reserved -Confirm:$false
