@@ -31,7 +31,7 @@ public sealed class GetStatCommand : HypervisorCmdlet
     private readonly List<StatisticsInterval> _intervals = [];
     private List<string>? _names;
 
-    /// <summary>Machines or the host, or their names; all when not given.</summary>
+    /// <summary>Machines, resource pools or the host, or their names; all machines and the host when not given.</summary>
     [Parameter(Position = 0, ValueFromPipeline = true)]
     [StatisticsEntityTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]

@@ -27,7 +27,7 @@ public sealed class GetStatTypeCommand : HypervisorCmdlet
     [ArgumentCompleter(typeof(StatisticsCounterCompleter))]
     public string[]? Name { get; set; }
 
-    /// <summary>Machines or the host, or their names; all when not given.</summary>
+    /// <summary>Machines, resource pools or the host, or their names; all machines and the host when not given.</summary>
     [Parameter(Position = 1, ValueFromPipeline = true)]
     [StatisticsEntityTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]

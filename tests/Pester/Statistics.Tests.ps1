@@ -57,6 +57,17 @@ Describe 'Statistics' {
         $all.Entity.Name | Should -Be (Get-VMHost).Name
     }
 
+    It 'has resource pools, and what the host can promise' {
+        $machine = Get-Stat web -Stat mem.consumed.average -MaxSamples 1
+        $pool = Get-ResourcePool Resources | Get-Stat -Stat mem.consumed.average -Start $machine.Timestamp -Finish $machine.Timestamp
+        $pool.Value | Should -Be $machine.Value
+        $pool.Entity.Name | Should -Be 'Resources'
+        (Get-Stat Resources -Stat cpu.usagemhz.average -MaxSamples 1).EntityId | Should -Be (Get-ResourcePool Resources).Id
+        $total, $reserved, $free = 'mem.totalCapacity', 'mem.reservedCapacity', 'mem.unreserved' | ForEach-Object { (Get-VMHost | Get-Stat -Stat "$_.average" -MaxSamples 1).Value }
+        $reserved | Should -BeGreaterThan 0
+        $free / 1024 | Should -Be ($total - $reserved)
+    }
+
     It 'lists what there is' {
         Get-StatType -Entity web -Name cpu.usage* | Should -Be 'cpu.usage.average', 'cpu.usage.maximum', 'cpu.usagemhz.average'
         (Get-StatInterval).SamplingPeriodSecs | Should -Be 300, 1800, 7200, 86400

@@ -57,8 +57,11 @@ public sealed partial class HypervisorHost
         HostMemoryStatistics? memory = GetMemoryStatistics();
         var managed = (memory?.Machines ?? []).ToDictionary(static machine => machine.Id);
         HostTopology processors = Services.Processors.Value;
+        (CapacityReading? capacity, IReadOnlyList<PoolReading> pools) = ReadPools();
         return new HostReading
         {
+            Capacity = capacity,
+            Pools = pools,
             Machines = [.. _running.Values.Select(running => Read(running, worlds[running.Id], disks[running.Id], managed.GetValueOrDefault(running.Id)))],
             ProcessorMHz = processors.ProcessorMHz,
             CapacityMHz = CapacityMHz(processors),
@@ -79,6 +82,37 @@ public sealed partial class HypervisorHost
         Adapters = [.. running.Machine.GetNetworkPorts().Select(static port => port.Statistics)],
         Memory = new MemoryReading((long)running.Machine.Configuration.MemoryMB * KBPerMB, memory),
     };
+
+    // The host's own pool is one of them.
+    private (CapacityReading? Capacity, IReadOnlyList<PoolReading> Pools) ReadPools()
+    {
+        try
+        {
+            ResourceDocument document = _resources.Read();
+            IReadOnlyList<VirtualMachineConfiguration> running = PoweredOnMachines();
+            (Admission cpu, Admission memory) = Admissions(document, running);
+            var capacity = new CapacityReading(cpu.Used(null) + cpu.Unreserved(null), cpu.Used(null), memory.Used(null) + memory.Unreserved(null), memory.Used(null), memory.Unreserved(null));
+            var parents = document.Pools.ToDictionary(static pool => pool.Id, static pool => pool.ParentId);
+            var members = new Dictionary<string, List<Guid>>(StringComparer.Ordinal);
+            foreach (VirtualMachineConfiguration machine in running.Where(machine => _running.ContainsKey(machine.Id)))
+            {
+                Guid? pool = machine.ResourcePoolId is { } own && parents.ContainsKey(own) ? own : null;
+                for (bool more = true; more; pool = pool is { } id ? parents.GetValueOrDefault(id) : null)
+                {
+                    more = pool is not null;
+                    string entity = ResourcePool.IdOf(pool);
+                    (members.TryGetValue(entity, out List<Guid>? machines) ? machines : members[entity] = []).Add(machine.Id);
+                }
+            }
+
+            return (capacity, [.. members.Select(static pool => new PoolReading(pool.Key, pool.Value))]);
+        }
+        catch (Exception exception) when (exception is MachineException or InvalidConfigurationException or IOException or UnauthorizedAccessException)
+        {
+            // As with the budget: commands say what is wrong with the files.
+            return (null, []);
+        }
+    }
 
     private long CapacityMHz(HostTopology processors)
     {

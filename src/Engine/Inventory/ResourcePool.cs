@@ -36,7 +36,7 @@ public sealed class ResourcePool
     public string Name => _name;
 
     /// <summary>Identity.</summary>
-    public string Id => Configuration is { } pool ? $"ResourcePool-{pool.Id:D}" : "ResourcePool-root";
+    public string Id => IdOf(Configuration?.Id);
 
     /// <summary>Name of the pool (or of the host) that it is in.</summary>
     public string Parent { get; }
@@ -99,6 +99,9 @@ public sealed class ResourcePool
     private long CpuTotalMhz { get; }
 
     private long MemTotalMB { get; }
+
+    /// <summary>The identity of a pool; null for the host's own.</summary>
+    internal static string IdOf(Guid? pool) => pool is { } id ? $"ResourcePool-{id:D}" : "ResourcePool-root";
 
     internal static ResourcePool Reference(string name) => new(name);
 

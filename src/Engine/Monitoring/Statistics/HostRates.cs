@@ -9,11 +9,49 @@ namespace Hypervisor.Engine.Monitoring.Statistics;
 /// </summary>
 internal static class HostRates
 {
+    private const int KBPerMB = 1024, BytesPerKB = 1024;
+
     private static readonly HashSet<StatisticsCounter> Summed =
     [
         CpuUsageMHz, CpuUsed, CpuReady, CpuCoStop, DiskUsage, DiskRead, DiskWrite, DiskReads, DiskWrites, DiskCommands,
         NetUsage, NetReceived, NetTransmitted, NetPacketsReceived, NetPacketsTransmitted, NetDroppedReceived, NetDroppedTransmitted,
     ];
+
+    private static readonly StatisticsCounter[] SummedOfPools =
+    [
+        CpuUsageMHz, MemoryGranted, MemoryActive, MemoryConsumed, MemoryOverhead, MemoryShared, MemoryZero, MemoryBalloon, MemorySwapped, MemoryCompressed,
+    ];
+
+    /// <summary>What is so of the host whoever asks: not to be added to what other processes say.</summary>
+    public static IReadOnlyList<StatisticsValue> CapacityOf(HostReading host)
+    {
+        var values = new List<StatisticsValue>();
+        if (host.Capacity is { } capacity)
+        {
+            values.Add(new(CpuTotalCapacity, MachineRates.Aggregate, capacity.CpuMHz));
+            values.Add(new(CpuReservedCapacity, MachineRates.Aggregate, capacity.CpuReservedMHz));
+            values.Add(new(MemoryTotalCapacity, MachineRates.Aggregate, capacity.MemoryMB));
+            values.Add(new(MemoryReservedCapacity, MachineRates.Aggregate, capacity.MemoryReservedMB));
+            values.Add(new(MemoryUnreserved, MachineRates.Aggregate, capacity.MemoryUnreservedMB * KBPerMB));
+        }
+
+        if (host.Memory is { } memory)
+        {
+            values.Add(new(MemoryLowFree, MachineRates.Aggregate, (double)memory.MinFreeBytes / BytesPerKB));
+        }
+
+        return values;
+    }
+
+    /// <summary>What machines of this process have together that are in a pool; a part, as the host's.</summary>
+    public static IReadOnlyList<StatisticsValue> Of(PoolReading pool, IReadOnlyDictionary<Guid, IReadOnlyList<StatisticsValue>> machines)
+    {
+        ILookup<StatisticsCounter, double> values = pool.Machines
+            .SelectMany(machine => machines.GetValueOrDefault(machine, []))
+            .Where(static value => value.Instance.Length == 0)
+            .ToLookup(static value => value.Counter, static value => value.Value);
+        return [.. SummedOfPools.Where(values.Contains).Select(counter => new StatisticsValue(counter, MachineRates.Aggregate, values[counter].Sum()))];
+    }
 
     /// <summary>The part of the host that machines have.</summary>
     /// <param name="host">What there is, with the later readings of its machines.</param>

@@ -67,9 +67,28 @@ internal sealed record HostReading
     /// <summary>Memory of the host, KB.</summary>
     public required long MemoryKB { get; init; }
 
+    /// <summary>What can be reserved of it; null when the settings cannot be read.</summary>
+    public CapacityReading? Capacity { get; init; }
+
+    /// <summary>Resource pools that have machines of this process in them.</summary>
+    public IReadOnlyList<PoolReading> Pools { get; init; } = [];
+
     /// <summary>How the machines use it; null on a host that does not manage memory.</summary>
     public HostMemoryStatistics? Memory { get; init; }
 
     /// <summary>Time since the computer started.</summary>
     public required TimeSpan Uptime { get; init; }
 }
+
+/// <summary>What can be reserved on the host, by the machines of all processes.</summary>
+/// <param name="CpuMHz">Processor time.</param>
+/// <param name="CpuReservedMHz">What is reserved of it.</param>
+/// <param name="MemoryMB">Memory.</param>
+/// <param name="MemoryReservedMB">What is reserved of it.</param>
+/// <param name="MemoryUnreservedMB">What can still be reserved.</param>
+internal sealed record CapacityReading(long CpuMHz, long CpuReservedMHz, long MemoryMB, long MemoryReservedMB, long MemoryUnreservedMB);
+
+/// <summary>A resource pool.</summary>
+/// <param name="Id">Its identity in the statistics.</param>
+/// <param name="Machines">Machines of this process in it and in the pools in it.</param>
+internal sealed record PoolReading(string Id, IReadOnlyList<Guid> Machines);

@@ -3,7 +3,7 @@ namespace Hypervisor.Engine.Monitoring.Statistics;
 /// <summary>The counters there are. One more is a line here and a line where its values are computed (<see cref="MachineRates"/>).</summary>
 public static class StatisticsCounters
 {
-    private const string Percent = "%", MHz = "MHz", Milliseconds = "millisecond", Kilobytes = "KB", KilobytesPerSecond = "KBps", Number = "number", Seconds = "second";
+    private const string Percent = "%", MHz = "MHz", Milliseconds = "millisecond", Kilobytes = "KB", Megabytes = "MB", KilobytesPerSecond = "KBps", Number = "number", Seconds = "second";
 
     private static readonly List<StatisticsCounter> Known = [];
 
@@ -19,6 +19,8 @@ public static class StatisticsCounters
         CpuWait = Sum("cpu.wait", Milliseconds, StatisticsSets.None, "Time in which virtual processors wanted no physical one; idle time is in it"),
         CpuIdle = Sum("cpu.idle", Milliseconds, StatisticsSets.None, "Time in which the guest had halted virtual processors"),
         CpuMaxLimited = Sum("cpu.maxlimited", Milliseconds, StatisticsSets.None, "The part of cpu.ready in which a limit held virtual processors"),
+        CpuTotalCapacity = Average("cpu.totalCapacity", MHz, StatisticsSets.None, "Processor time that can be reserved on the host, what is reserved included"),
+        CpuReservedCapacity = Average("cpu.reservedCapacity", MHz, StatisticsSets.None, "Processor time of the host that pools and running machines have reserved"),
 
         MemoryUsage = Average("mem.usage", Percent, StatisticsSets.Common | StatisticsSets.Memory, "Memory in use: active memory of what a machine has; what machines take of a host's"),
         MemoryActive = Average("mem.active", Kilobytes, StatisticsSets.Memory, "Guest memory in use, an estimate by sampling"),
@@ -41,6 +43,10 @@ public static class StatisticsCounters
         MemoryCompression = Average("mem.compressionRate", KilobytesPerSecond, StatisticsSets.None, "Guest memory compressed"),
         MemoryDecompression = Average("mem.decompressionRate", KilobytesPerSecond, StatisticsSets.None, "Guest memory decompressed because it was used"),
         MemoryLatency = Average("mem.latency", Percent, StatisticsSets.None, "Time in which virtual processors waited for memory that was swapped or compressed, or that the host did not have"),
+        MemoryTotalCapacity = Average("mem.totalCapacity", Megabytes, StatisticsSets.None, "Memory that can be reserved on the host, what is reserved included"),
+        MemoryReservedCapacity = Average("mem.reservedCapacity", Megabytes, StatisticsSets.None, "Memory of the host that pools and running machines have reserved, overhead included"),
+        MemoryUnreserved = Average("mem.unreserved", Kilobytes, StatisticsSets.None, "Memory of the host that can still be reserved"),
+        MemoryLowFree = Average("mem.lowfreethreshold", Kilobytes, StatisticsSets.None, "Free memory of the host below which machines give memory back"),
         MemoryState = Add("mem.state", StatisticsRollup.Latest, Number, StatisticsSets.None, "How short of memory the host is: 0 high (or clear), 1 soft, 2 hard, 3 low"),
 
         DiskUsage = Average("disk.usage", KilobytesPerSecond, StatisticsSets.Common | StatisticsSets.Disk, "Bytes read and written"),

@@ -132,15 +132,16 @@ internal sealed class StatisticsSampler : IDisposable
 
     private List<EntityValues> Values(HostReading host)
     {
-        var values = new List<EntityValues>();
-        foreach (MachineReading machine in host.Machines)
-        {
-            values.Add(new EntityValues(
-                StatisticsService.EntityIdOf(machine.Id), IsShared: false, MachineRates.Between(_before.GetValueOrDefault(machine.Id), machine, host.ProcessorMHz)));
-        }
+        var machines = host.Machines.ToDictionary(static machine => machine.Id, machine => MachineRates.Between(_before.GetValueOrDefault(machine.Id), machine, host.ProcessorMHz));
+        return
+        [
+            .. machines.Select(static machine => new EntityValues(StatisticsService.EntityIdOf(machine.Key), IsShared: false, machine.Value)),
+            .. host.Pools.Select(pool => new EntityValues(pool.Id, IsShared: true, HostRates.Of(pool, machines))),
+            new EntityValues(_hostId, IsShared: true, HostRates.Of(host, _before, machines.Values)),
 
-        values.Add(new EntityValues(_hostId, IsShared: true, HostRates.Of(host, _before, [.. values.Select(static entity => entity.Values)])));
-        return values;
+            // The first process that comes says it for all.
+            new EntityValues(_hostId, IsShared: false, HostRates.CapacityOf(host)),
+        ];
     }
 
     private void NoteClock(TimeSpan shift, DateTimeOffset now)

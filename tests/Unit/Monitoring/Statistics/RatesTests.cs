@@ -92,6 +92,30 @@ public sealed class RatesTests
     }
 
     [Fact]
+    public void A_pool_has_what_its_machines_have_together()
+    {
+        Guid other = Guid.NewGuid();
+        var machines = new Dictionary<Guid, IReadOnlyList<StatisticsValue>>
+        {
+            [Before.Id] = [new(CpuUsageMHz, "", 300), new(CpuUsageMHz, "0", 300), new(CpuUsage, "", 10), new(MemoryConsumed, "", 1000), new(MemoryActive, "", 400)],
+            [other] = [new(CpuUsageMHz, "", 50), new(MemoryConsumed, "", 20)],
+        };
+        IReadOnlyList<StatisticsValue> values = HostRates.Of(new PoolReading("pool", [Before.Id, other, Guid.NewGuid()]), machines);
+        Assert.Equal([(CpuUsageMHz, 350), (MemoryActive, 400), (MemoryConsumed, 1020)], values.Select(static value => (value.Counter, value.Value)));
+        Assert.Empty(HostRates.Of(new PoolReading("empty", []), machines));
+    }
+
+    [Fact]
+    public void A_host_says_what_can_be_reserved_where_it_is_known()
+    {
+        var host = new HostReading { Machines = [], ProcessorMHz = 3000, CapacityMHz = 12_000, MemoryKB = 30_720, Uptime = TimeSpan.Zero };
+        Assert.Empty(HostRates.CapacityOf(host));
+        IReadOnlyList<StatisticsValue> values = HostRates.CapacityOf(host with { Capacity = new CapacityReading(12_000, 500, 900, 250, 640) });
+        Assert.Equal((12_000, 500), (Value(values, CpuTotalCapacity), Value(values, CpuReservedCapacity)));
+        Assert.Equal((900, 250, 640 * 1024), (Value(values, MemoryTotalCapacity), Value(values, MemoryReservedCapacity), Value(values, MemoryUnreserved)));
+    }
+
+    [Fact]
     public void Names_of_counters_are_vSpheres_and_each_is_there_once()
     {
         Assert.Equal(All.Count, All.Select(static counter => counter.Name).Distinct().Count());

@@ -64,6 +64,11 @@ public sealed class SamplerTests : IDisposable
         Assert.Equal([((5 * 1700) + (10 * 1500)) / 15.0], _bench.Values(StatisticsBench.HostId, CpuUsageMHz, FiveMinutes));
         Assert.Equal(37.5, _bench.Values(StatisticsBench.HostId, CpuUsage)[0]);
         Assert.Equal([3600], _bench.Values(StatisticsBench.HostId, Uptime, FiveMinutes));
+        Assert.Equal(host, _bench.Values(BenchProcess.Pool, CpuUsageMHz));
+
+        // What there is of the host is not more because two say so.
+        Assert.Equal(Enumerable.Repeat(900.0, 15), _bench.Values(StatisticsBench.HostId, MemoryTotalCapacity));
+        Assert.Equal([640 * 1024], _bench.Values(StatisticsBench.HostId, MemoryUnreserved, FiveMinutes));
     }
 
     [Fact]

@@ -94,6 +94,9 @@ internal sealed class BenchProcess
 
     public StatisticsService Service { get; }
 
+    /// <summary>A pool that the machines of all processes are in.</summary>
+    public const string Pool = "ResourcePool-test";
+
     /// <summary>Makes the reading of counters fail.</summary>
     public Exception? Failure { get; set; }
 
@@ -103,6 +106,8 @@ internal sealed class BenchProcess
         ProcessorMHz = StatisticsBench.ProcessorMHz,
         CapacityMHz = 4 * StatisticsBench.ProcessorMHz,
         MemoryKB = 1 << 20,
+        Capacity = new CapacityReading(3600, 600, 900, 250, 640),
+        Pools = Machines.Count == 0 ? [] : [new PoolReading(Pool, [.. Machines.Select(static machine => machine.Id)])],
         Uptime = TimeSpan.FromHours(1),
     };
 }
