@@ -276,8 +276,8 @@ internal sealed class RandomGuest32(int seed, bool user)
             case 2: a.adc(half, Pick(Halves)); break;
             case 3: a.sbb(word, Pick(Words)); break;
             case 4: a.xor(word, Pick(Words)); break;
-            case 5: a.inc(word); break;
-            case 6: a.dec(word); break;
+            case 5: a.AddInstruction(Instruction.Create(Code.Inc_r32, word)); break;
+            case 6: a.AddInstruction(Instruction.Create(Code.Dec_r32, word)); break;
             case 7: a.cmp(word, Pick(Words)); break;
             case 8: a.neg(half); break;
             case 9: a.bswap(word); break;

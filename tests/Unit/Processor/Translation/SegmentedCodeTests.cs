@@ -153,12 +153,13 @@ public sealed unsafe class SegmentedCodeTests
             m.Map(0, M.Data + 0x2000, Rights);
             m.Load(M.Data + 0x1FF0, static a =>
             {
-                a.nop(6);
+                a.nop(4);
                 a.add(eax, 1);
                 a.add(ecx, eax);
-                a.inc(edx);
+
+                // INC EDX.
+                a.db(0x42);
             }, Top + 0xFF0);
-            m.Memory[(int)M.Data + 0x1FFC] = 0x90;
             m.Memory.Slice((int)M.Data + 0x1FFC, 4).Fill(0x90);
             m.Load(M.Data + 0x2000, static a =>
             {
@@ -190,6 +191,19 @@ public sealed unsafe class SegmentedCodeTests
                 a.add(ebx, 0x20);
                 a.add(__dword_ptr[ebx - 0x18], ecx);
                 a.mov(__dword_ptr[ebx + 0x40], ecx);
+
+                // All in the last page, by a register that meanwhile is in the first; in a block of its own, where the window holds, and without stores, as there is code.
+                var window = a.CreateLabel();
+                a.jmp(window);
+                a.Label(ref window);
+                a.mov(esi, -0x40);
+                a.mov(eax, __dword_ptr[esi + 4]);
+                a.add(esi, 0x60);
+                a.add(eax, __dword_ptr[esi - 0x50]);
+                a.xor(eax, __dword_ptr[esi - 0x44]);
+                var behind = a.CreateLabel();
+                a.jmp(behind);
+                a.Label(ref behind);
                 a.mov(ecx, 0x20);
                 a.mov(__dword_ptr[ecx + (ebx * 4) - 0xA0], eax);
                 a.mov(esi, esp);
@@ -207,6 +221,7 @@ public sealed unsafe class SegmentedCodeTests
                 a.jnz(again);
             });
         },
+        m => Assert.True(m.Vector == -1 && m.Register(5) == 0, m.Describe()),
         mode: mode);
 
     [Theory]
