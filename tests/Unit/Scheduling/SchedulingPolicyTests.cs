@@ -192,6 +192,18 @@ public sealed class SchedulingPolicyTests
     }
 
     [Fact]
+    public void Shares_divide_a_hosts_budget_although_there_is_a_processor_for_each()
+    {
+        SchedulerSimulation simulation = TwoProcessors();
+        simulation.Policy.SetBudget(2, MHz / 2, 0);
+        SchedulingMachine a = simulation.AddHog(simulation.Policy.Root, "a", new CpuEntitlement(3000));
+        SchedulingMachine b = simulation.AddHog(simulation.Policy.Root, "b", new CpuEntitlement(1000));
+        simulation.RunUntil(10 * Second);
+        AssertRan(simulation, a, 0.375);
+        AssertRan(simulation, b, 0.125);
+    }
+
+    [Fact]
     public void A_processor_taken_out_of_use_is_left_within_a_slice()
     {
         SchedulerSimulation simulation = TwoProcessors();
