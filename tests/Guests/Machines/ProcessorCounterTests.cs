@@ -30,7 +30,9 @@ public class ProcessorCounterTests
         Assert.True(SpinWait.SpinUntil(
             () => (lines = guest.Machine.DescribeTranslation(0, null))!.Any(static line => line.Guest.EndsWith("inc eax", StringComparison.Ordinal)), TestGuest.Patience));
         Assert.Equal(0, Assert.Single(guest.Machine.GetProcessorCounters()).Index);
-        Assert.True(SpinWait.SpinUntil(() => guest.Machine.GetProcessorCounters()[0].InterpretedTime > TimeSpan.Zero, TestGuest.Patience));
+
+        // In the one tier or the other, as the host allows.
+        Assert.True(SpinWait.SpinUntil(() => guest.Machine.GetProcessorCounters()[0] is var counters && counters.InterpretedTime + counters.TranslatedTime > TimeSpan.Zero, TestGuest.Patience));
     }
 
     [Fact]
