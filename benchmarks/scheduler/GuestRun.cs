@@ -17,7 +17,7 @@ internal static class GuestRun
 
     public static Result Measure(Scenario scenario, int processors, TimeSpan time, string kernel)
     {
-        using var scheduler = new CpuScheduler(HostTopology.Uniform(processors, 1, Scenario.ProcessorMHz));
+        using var scheduler = new CpuScheduler(Host(processors));
         var factory = new MachineFactory(scheduler);
         IMachine[] machines = [.. scenario.Machines.Select((settings, index) => factory.Create(ConfigurationOf($"m{index}", settings, kernel)))];
         try
@@ -45,7 +45,7 @@ internal static class GuestRun
     /// <summary>Time from waking to running of a thread that works a millisecond and sleeps twenty, beside guests that spin.</summary>
     public static TimeSpan[] WakeLatencies(int hogs, int processors, int wakes, string kernel)
     {
-        using var scheduler = new CpuScheduler(HostTopology.Uniform(processors, 1, Scenario.ProcessorMHz));
+        using var scheduler = new CpuScheduler(Host(processors));
         var factory = new MachineFactory(scheduler);
         IMachine[] machines = [.. Enumerable.Range(0, hogs).Select(index => factory.Create(ConfigurationOf($"hog{index}", new CpuEntitlement(1000), kernel)))];
         using MachineSchedule interactive = scheduler.Add(Guid.NewGuid(), "interactive", 1, MachinePlan.Default);
@@ -77,6 +77,10 @@ internal static class GuestRun
             Array.ForEach(machines, static machine => machine.Dispose());
         }
     }
+
+    // The first processors of this computer, in MHz of a scenario.
+    private static HostTopology Host(int processors) =>
+        new(Scenario.ProcessorMHz, new int[processors]) { HostNumbers = [.. HostTopologyProbe.OfThisComputer().HostNumbers.Take(processors)] };
 
     private static VirtualMachineConfiguration ConfigurationOf(string name, CpuEntitlement settings, string kernel) => new()
     {

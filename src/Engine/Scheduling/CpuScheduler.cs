@@ -265,7 +265,7 @@ internal sealed partial class CpuScheduler : IDisposable
         if (!Equals(machine.Affinity, affinity))
         {
             _policy.SetAffinity(machine, affinity, now);
-            BindAnew(machine);
+            BindAnew();
         }
     }
 
@@ -282,7 +282,14 @@ internal sealed partial class CpuScheduler : IDisposable
     // The thread of the permit given, if any, is the caller: it needs no wake-up.
     private void Dispatch(int slot, long now, WorldPermit? caller)
     {
-        if (_policy.Dispatch(slot, now) is { } world && PermitOf(world) is var permit && permit != caller)
+        if (_policy.Dispatch(slot, now) is not { } world)
+        {
+            return;
+        }
+
+        WorldPermit permit = PermitOf(world);
+        Bind(permit, slot);
+        if (permit != caller)
         {
             permit.Grant();
         }
@@ -294,6 +301,8 @@ internal sealed partial class CpuScheduler : IDisposable
         {
             Dispatch(slot, now, caller);
         }
+
+        FollowContention();
 
         // While nobody waits and nothing is limited, slices need no end, and the clock is left asleep.
         if (_limits || _policy.HasWaiting)

@@ -8,6 +8,9 @@ namespace Hypervisor.Engine.Scheduling;
 /// </summary>
 internal sealed class WorldPermit
 {
+    /// <summary>Of a thread that is not bound to a slot.</summary>
+    internal const int NoSlot = -1;
+
     private readonly object _gate = new();
     private readonly CpuScheduler _scheduler;
     private readonly Action _kick;
@@ -31,10 +34,15 @@ internal sealed class WorldPermit
 
     internal World World { get; }
 
-    /// <summary>What the thread is bound to: its machine's affinity, and a node; by the thread.</summary>
+    /// <summary>The thread that uses it; 0 before the first time, and where the operating system's numbers are not known.</summary>
+    internal int ThreadId => Volatile.Read(ref _threadId);
+
+    /// <summary>What the thread is bound to: its machine's affinity, a node, and a slot or none; by the scheduler.</summary>
     internal ProcessorSet? BoundTo { get; set; }
 
     internal int BoundNode { get; set; }
+
+    internal int BoundSlot { get; set; } = NoSlot;
 
     /// <summary>The backend does not come back when the guest halts: only the thread's processor time shows that it has.</summary>
     internal bool HaltsInside { get; }
@@ -62,15 +70,10 @@ internal sealed class WorldPermit
 
         if (_threadId == 0)
         {
-            _threadId = ThreadTime.CurrentThread;
+            Volatile.Write(ref _threadId, ThreadTime.CurrentThread);
         }
 
         _held = _scheduler.Request(this) || WaitForGrant();
-        if (_held)
-        {
-            _scheduler.Bind(this);
-        }
-
         return _held;
     }
 

@@ -7,6 +7,8 @@ namespace Hypervisor.Tests.Unit.Scheduling;
 /// <summary>Which processors of the host the threads of machines may run on, as the operating system says.</summary>
 public sealed class ThreadBindingTests
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
     private static readonly int[] Numbers = ThreadAffinity.Of(0);
 
     private static HostTopology Topology(params int[] nodeOfSlot) => new(2000, nodeOfSlot) { HostNumbers = Numbers[..nodeOfSlot.Length] };
@@ -24,10 +26,8 @@ public sealed class ThreadBindingTests
             Assert.True(permit.Acquire());
             Assert.Equal([Numbers[1]], ThreadAffinity.Of(0));
 
-            // While it runs: it is asked to leave, and bound anew when it does.
+            // While it runs.
             scheduler.Change(id, "m", MachinePlan.Default with { Affinity = [0] });
-            Assert.False(permit.MayGoOn);
-            Assert.True(permit.Acquire());
             Assert.Equal([Numbers[0]], ThreadAffinity.Of(0));
 
             // While it has nothing to do.
@@ -37,6 +37,41 @@ public sealed class ThreadBindingTests
             Assert.Equal(Numbers[..2], ThreadAffinity.Of(0));
             permit.Release(WorldState.Blocked);
         });
+    }
+
+    [TwoProcessorsFact]
+    public void Threads_run_on_the_processor_of_their_slot_while_others_wait_for_one_and_where_they_like_when_none_does()
+    {
+        using var scheduler = new CpuScheduler(Topology(0, 0));
+        MachineSchedule[] machines = [.. Enumerable.Range(0, 3).Select(i => scheduler.Add(Guid.NewGuid(), $"m{i}", 1, MachinePlan.Default))];
+        bool[] wereBound = new bool[3], areFree = new bool[3];
+        bool[] ended = new bool[3];
+        Thread[] threads = [.. machines.Select((machine, i) => new Thread(() =>
+        {
+            bool kicked = false;
+            WorldPermit permit = machine.PermitFor(0, () => Volatile.Write(ref kicked, true));
+            while (!Volatile.Read(ref ended[i]))
+            {
+                Assert.True(permit.Acquire());
+                Volatile.Write(ref kicked, false);
+                while (permit.MayGoOn && !Volatile.Read(ref kicked) && !Volatile.Read(ref ended[i]))
+                {
+                    int[] processors = ThreadAffinity.Of(0);
+                    wereBound[i] |= processors.SequenceEqual([Numbers[permit.World.Slot]]);
+                    Volatile.Write(ref areFree[i], processors.AsSpan().SequenceEqual(Numbers.AsSpan(0, 2)));
+                }
+            }
+
+            permit.Release(WorldState.Blocked);
+        }))];
+        Array.ForEach(threads, static thread => thread.Start());
+        Assert.True(SpinWait.SpinUntil(() => Array.TrueForAll(wereBound, static bound => bound), Patience));
+        Volatile.Write(ref ended[0], true);
+        threads[0].Join();
+        Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref areFree[1]) && Volatile.Read(ref areFree[2]), Patience));
+        Array.Fill(ended, true);
+        Array.ForEach(threads, static thread => thread.Join());
+        Array.ForEach(machines, static machine => machine.Dispose());
     }
 
     [TwoProcessorsFact]
