@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Hypervisor.Engine.Native.Timing;
 
 namespace Hypervisor.Engine.Scheduling;
@@ -6,15 +7,18 @@ namespace Hypervisor.Engine.Scheduling;
 /// A thread's right to use a physical processor. The thread asks for it before it runs guest code, gives it back when it has nothing
 /// to do, and looks at <see cref="MayGoOn"/> whenever it was interrupted. All methods but <see cref="Interrupt"/> belong to that thread.
 /// </summary>
+[SuppressMessage("Design", "CA1001", Justification = "A thread that hangs in its backend may wait on after its machine has gone; the event goes with the last that knows it.")]
 internal sealed class WorldPermit
 {
     /// <summary>Of a thread that is not bound to a slot.</summary>
     internal const int NoSlot = -1;
 
-    private readonly object _gate = new();
+    // An event of the kernel and no lock: whoever is woken on the processor of the thread that wakes it runs at once, and would have to wait
+    // for that one again to let go of the lock.
+    private readonly PreciseEvent _wake = new();
     private readonly CpuScheduler _scheduler;
     private readonly Action _kick;
-    private bool _granted, _interrupted;
+    private volatile bool _granted, _interrupted;
     private volatile bool _leaveRequested;
     private volatile bool _held;
     private int _threadId;
@@ -90,11 +94,8 @@ internal sealed class WorldPermit
     /// <summary>Ends a wait in <see cref="Acquire"/>, now or the next. Any thread.</summary>
     public void Interrupt()
     {
-        lock (_gate)
-        {
-            _interrupted = true;
-            Monitor.PulseAll(_gate);
-        }
+        _interrupted = true;
+        _wake.Set();
     }
 
     /// <summary>Processor time that the operating system counted for the thread, ns; negative when it does not say.</summary>
@@ -113,11 +114,8 @@ internal sealed class WorldPermit
     /// <summary>By the scheduler: the thread has a processor now.</summary>
     internal void Grant()
     {
-        lock (_gate)
-        {
-            _granted = true;
-            Monitor.PulseAll(_gate);
-        }
+        _granted = true;
+        _wake.Set();
     }
 
     /// <summary>By the scheduler, before the thread's request is looked at: nothing asked earlier counts.</summary>
@@ -130,20 +128,18 @@ internal sealed class WorldPermit
 
     private bool WaitForGrant()
     {
-        lock (_gate)
+        while (!_granted && !_interrupted)
         {
-            while (!_granted && !_interrupted)
-            {
-                Monitor.Wait(_gate);
-            }
-
-            _interrupted = false;
-            if (_granted)
-            {
-                return true;
-            }
+            _wake.Wait(-1);
         }
 
+        _interrupted = false;
+        if (_granted)
+        {
+            return true;
+        }
+
+        // Granted since: then the processor goes to somebody else.
         _scheduler.Withdraw(this, WorldState.Blocked);
         return false;
     }
