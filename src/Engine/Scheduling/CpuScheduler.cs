@@ -18,6 +18,7 @@ internal sealed partial class CpuScheduler : IDisposable
     private readonly Dictionary<Guid, SchedulingPool> _pools = [];
     private readonly List<WorldPermit> _watched = [];
     private readonly PreciseEvent _wake = new();
+    private WorldPermit? _granted;
     private Thread? _clock;
     private long _clockDue = long.MaxValue;
     private bool _limits;
@@ -161,6 +162,8 @@ internal sealed partial class CpuScheduler : IDisposable
     /// <summary>A thread wants to run, or to go on although it was asked to leave. True when it may at once.</summary>
     internal bool Request(WorldPermit permit)
     {
+        bool mayRun;
+        WorldPermit? granted;
         lock (_lock)
         {
             World world = permit.World;
@@ -188,13 +191,18 @@ internal sealed partial class CpuScheduler : IDisposable
             }
 
             DispatchIdle(now, permit);
-            return world.State == WorldState.Running;
+            mayRun = world.State == WorldState.Running;
+            granted = TakeGranted();
         }
+
+        Wake(granted);
+        return mayRun;
     }
 
     /// <summary>A thread does not want to run any more.</summary>
     internal void Withdraw(WorldPermit permit, WorldState next)
     {
+        WorldPermit? granted;
         lock (_lock)
         {
             World world = permit.World;
@@ -211,11 +219,15 @@ internal sealed partial class CpuScheduler : IDisposable
             }
 
             DispatchIdle(now, null);
+            granted = TakeGranted();
         }
+
+        Wake(granted);
     }
 
     internal void Remove(MachineSchedule schedule)
     {
+        WorldPermit? granted;
         lock (_lock)
         {
             long now = Now;
@@ -234,7 +246,10 @@ internal sealed partial class CpuScheduler : IDisposable
             _policy.Remove(schedule.Machine, now);
             _machines.Remove(schedule.Id);
             DispatchIdle(now, null);
+            granted = TakeGranted();
         }
+
+        Wake(granted);
     }
 
     private static WorldPermit PermitOf(World world) => (WorldPermit)world.Tag!;
@@ -289,9 +304,29 @@ internal sealed partial class CpuScheduler : IDisposable
 
         WorldPermit permit = PermitOf(world);
         Bind(permit, slot);
-        if (permit != caller)
+        if (permit != caller && permit.Grant())
         {
-            permit.Grant();
+            permit.NextGranted = _granted;
+            _granted = permit;
+        }
+    }
+
+    // Threads are woken after the lock was let go of. One that is woken on the processor of the thread that wakes it runs at once, in its
+    // place: with the lock held, everybody else would wait for as long.
+    private WorldPermit? TakeGranted()
+    {
+        WorldPermit? granted = _granted;
+        _granted = null;
+        return granted;
+    }
+
+    private static void Wake(WorldPermit? granted)
+    {
+        while (granted is { } permit)
+        {
+            granted = permit.NextGranted;
+            permit.NextGranted = null;
+            permit.WakeUp();
         }
     }
 
@@ -350,6 +385,7 @@ internal sealed partial class CpuScheduler : IDisposable
         while (!_ended)
         {
             long wait;
+            WorldPermit? granted;
             lock (_lock)
             {
                 long now = Now;
@@ -362,8 +398,10 @@ internal sealed partial class CpuScheduler : IDisposable
 
                 _clockDue = due;
                 wait = due == long.MaxValue ? -1 : Math.Max(0, due - now);
+                granted = TakeGranted();
             }
 
+            Wake(granted);
             _wake.Wait(wait);
         }
     }

@@ -22,6 +22,7 @@ internal sealed class WorldPermit
     private volatile bool _leaveRequested;
     private volatile bool _held;
     private int _threadId;
+    private int _isToBeWoken;
 
     internal WorldPermit(CpuScheduler scheduler, World world, Action kick, bool haltsInside)
     {
@@ -111,10 +112,23 @@ internal sealed class WorldPermit
         _kick();
     }
 
+    /// <summary>The next of those that are to be woken.</summary>
+    internal WorldPermit? NextGranted { get; set; }
+
     /// <summary>By the scheduler: the thread has a processor now.</summary>
-    internal void Grant()
+    /// <returns>It is to be woken; false when somebody is about to do that already.</returns>
+    internal bool Grant()
     {
         _granted = true;
+
+        // A barrier as well: whoever wakes it has not done so yet, or it sees that it was granted a processor.
+        return Interlocked.Exchange(ref _isToBeWoken, 1) == 0;
+    }
+
+    /// <summary>Wakes the thread, which was granted a processor.</summary>
+    internal void WakeUp()
+    {
+        Volatile.Write(ref _isToBeWoken, 0);
         _wake.Set();
     }
 
