@@ -8,6 +8,13 @@ using Hypervisor.Engine.Monitoring.Statistics;
 
 namespace Hypervisor.Cmdlets.Hosting;
 
+/// <summary>Proposes values for a parameter, in whatever host.</summary>
+internal interface IValueCompleter
+{
+    /// <summary>Values that begin with a text.</summary>
+    IEnumerable<string> Complete(string beginning, string? hostPath);
+}
+
 /// <summary>Proposes names that are few and soon listed.</summary>
 public abstract class NameCompleter : IArgumentCompleter, IValueCompleter
 {
@@ -17,7 +24,7 @@ public abstract class NameCompleter : IArgumentCompleter, IValueCompleter
     {
         ArgumentNullException.ThrowIfNull(wordToComplete);
         return Complete(wordToComplete.Trim('\'', '"'), fakeBoundParameters?["HostPath"] as string)
-            .Select(static name => new CompletionResult(VirtualMachineNameCompleter.Quote(name), name, CompletionResultType.ParameterValue, name));
+            .Select(static name => new CompletionResult(Quote(name), name, CompletionResultType.ParameterValue, name));
     }
 
     IEnumerable<string> IValueCompleter.Complete(string beginning, string? hostPath) => Complete(beginning, hostPath);
@@ -36,6 +43,9 @@ public abstract class NameCompleter : IArgumentCompleter, IValueCompleter
             return [];
         }
     }
+
+    private static string Quote(string name) =>
+        name.All(static c => char.IsLetterOrDigit(c) || c is '-' or '_' or '.' or '/') ? name : $"'{name.Replace("'", "''", StringComparison.Ordinal)}'";
 }
 
 /// <summary>Proposes EsxTop's panels.</summary>

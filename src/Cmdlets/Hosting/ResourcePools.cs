@@ -69,29 +69,7 @@ internal static class ResourcePools
 }
 
 /// <summary>Proposes the names of resource pools.</summary>
-public sealed class ResourcePoolNameCompleter : IArgumentCompleter, IValueCompleter
+public sealed class ResourcePoolNameCompleter : NameCompleter
 {
-    /// <inheritdoc/>
-    public IEnumerable<CompletionResult> CompleteArgument(
-        string commandName, string parameterName, string wordToComplete, CommandAst commandAst, IDictionary fakeBoundParameters)
-    {
-        ArgumentNullException.ThrowIfNull(wordToComplete);
-        return Complete(wordToComplete.Trim('\'', '"'), fakeBoundParameters?["HostPath"] as string)
-            .Select(static name => new CompletionResult(VirtualMachineNameCompleter.Quote(name), name, CompletionResultType.ParameterValue, name));
-    }
-
-    IEnumerable<string> IValueCompleter.Complete(string beginning, string? hostPath) => Complete(beginning, hostPath);
-
-    private static IEnumerable<string> Complete(string beginning, string? hostPath)
-    {
-        try
-        {
-            return HypervisorHost.Open(hostPath).FindResourcePools(beginning + "*").Select(static pool => pool.Name);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or MachineException)
-        {
-            // The command itself says what is wrong with the folder; the Tab key has nothing to propose.
-            return [];
-        }
-    }
+    private protected override IEnumerable<string> Names(string? hostPath) => HypervisorHost.Open(hostPath).FindResourcePools("*").Select(static pool => pool.Name);
 }

@@ -9,20 +9,16 @@ namespace Hypervisor.Tests.Unit.Memory;
 /// A partition without processors whose pages come and go as the host's kernel likes until the first is to be taken, as on KVM. Nobody is
 /// in charge of pages that are not there: tests touch memory through <see cref="GuestMemory"/>.
 /// </summary>
-internal sealed unsafe class HostPagedPartition(bool usesLargePages = true) : IPartition, IPagedPartition, IPageHomes
+internal sealed unsafe class HostPagedPartition(bool usesLargePages = true) : PartitionWithoutProcessors, IPagedPartition, IPageHomes
 {
     private GuestPages? _pages;
 
     /// <summary>It lets go of pages; otherwise nobody keeps books of them.</summary>
     public bool HasPages { get; init; } = true;
 
-    public BackendKind Backend => BackendKind.Kvm;
+    public override BackendKind Backend => BackendKind.Kvm;
 
-    public PartitionCapabilities Capabilities => new() { UsesLargePages = usesLargePages };
-
-    public IReadOnlyList<IVirtualProcessor> Processors => [];
-
-    public Action<byte>? EndOfInterrupt { get; set; }
+    public override PartitionCapabilities Capabilities => new() { UsesLargePages = usesLargePages };
 
     public bool AreAsked => false;
 
@@ -56,44 +52,6 @@ internal sealed unsafe class HostPagedPartition(bool usesLargePages = true) : IP
         {
             Buffer.MemoryCopy(content, _pages!.HomeOf(page), GuestMemory.PageSize, GuestMemory.PageSize);
         }
-    }
-
-    public void MapMemory(ulong guestAddress, nint hostAddress, ulong bytes, MemoryAccess access)
-    {
-    }
-
-    public void UnmapMemory(ulong guestAddress)
-    {
-    }
-
-    public void SetDirtyTracking(ulong guestAddress, bool enabled)
-    {
-    }
-
-    public void HarvestDirtyPages(ulong guestAddress, Span<ulong> bitmap) => bitmap.Clear();
-
-    public void NotifyHostWrite(ulong guestAddress, ulong bytes)
-    {
-    }
-
-    public void SetInterruptLine(int gsi, bool asserted)
-    {
-    }
-
-    public void SignalMsi(ulong address, uint data)
-    {
-    }
-
-    public void AttachExternalInterruptSource(IExternalInterruptSource source)
-    {
-    }
-
-    public void SetExternalInterrupt(bool asserted)
-    {
-    }
-
-    public void Dispose()
-    {
     }
 
     private void FindPresent(Action<int> found)

@@ -5,18 +5,14 @@ using Hypervisor.Engine.Partitions;
 namespace Hypervisor.Tests.Unit.Memory;
 
 /// <summary>A partition without processors whose pages can be taken, and whose backend can fail.</summary>
-internal sealed unsafe class ManagedPartition : IPartition, IPagedPartition, IPageHomes
+internal sealed unsafe class ManagedPartition : PartitionWithoutProcessors, IPagedPartition, IPageHomes
 {
     /// <summary>What it answers to orders that only a kernel can refuse; null while it works.</summary>
     public Exception? Refusal { get; set; }
 
-    public BackendKind Backend => BackendKind.Software;
+    public override BackendKind Backend => BackendKind.Software;
 
-    public PartitionCapabilities Capabilities { get; }
-
-    public IReadOnlyList<IVirtualProcessor> Processors => [];
-
-    public Action<byte>? EndOfInterrupt { get; set; }
+    public override PartitionCapabilities Capabilities { get; }
 
     public bool AreAsked => true;
 
@@ -45,44 +41,6 @@ internal sealed unsafe class ManagedPartition : IPartition, IPagedPartition, IPa
     }
 
     public void Place(int page, byte* content)
-    {
-    }
-
-    public void MapMemory(ulong guestAddress, nint hostAddress, ulong bytes, MemoryAccess access)
-    {
-    }
-
-    public void UnmapMemory(ulong guestAddress)
-    {
-    }
-
-    public void SetDirtyTracking(ulong guestAddress, bool enabled)
-    {
-    }
-
-    public void HarvestDirtyPages(ulong guestAddress, Span<ulong> bitmap) => bitmap.Clear();
-
-    public void NotifyHostWrite(ulong guestAddress, ulong bytes)
-    {
-    }
-
-    public void SetInterruptLine(int gsi, bool asserted)
-    {
-    }
-
-    public void SignalMsi(ulong address, uint data)
-    {
-    }
-
-    public void AttachExternalInterruptSource(IExternalInterruptSource source)
-    {
-    }
-
-    public void SetExternalInterrupt(bool asserted)
-    {
-    }
-
-    public void Dispose()
     {
     }
 }

@@ -82,6 +82,7 @@ internal sealed class KernelMerging : IDisposable
             }
             catch (IOException) when (start.Elapsed < Patience)
             {
+                // Another process of tests has the lock, and tells nobody when it lets go.
                 Thread.Sleep(20);
             }
         }

@@ -16,35 +16,12 @@ public sealed class RandomGuestTests(ITestOutputHelper output)
     [Fact]
     public void Random_programs_end_in_the_same_state_when_they_are_translated()
     {
-        int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases);
-        int seed = Setting("HYPERVISOR_FUZZ_SEED", 1);
-        long decoded = 0, translated = 0, entries = 0;
-        ulong instructions = 0;
-        for (int n = 0; n < cases; n++)
+        Compare(DefaultCases, GuestMode.Long, user: false, static seed =>
         {
-            var guest = new RandomGuest(seed + n);
+            var guest = new RandomGuest(seed);
             guest.Generate();
-            try
-            {
-                TranslationComparison.Run(
-                    m => guest.Run(m, Budget),
-                    m =>
-                    {
-                        var statistics = m.Cpu.GetStatistics();
-                        decoded += statistics.DecodedBlocks;
-                        translated += statistics.TranslatedBlocks;
-                        entries += statistics.Entries;
-                        instructions += m.Cpu.RetiredInstructions;
-                    },
-                    cacheBytes: (1 + (n % 2)) << 20);
-            }
-            catch (Exception difference)
-            {
-                throw new InvalidOperationException($"Seed {seed + n}: {difference.Message}", difference);
-            }
-        }
-
-        output.WriteLine($"{cases} programs: {decoded} blocks decoded, {translated} translated, {entries} entries, {instructions} instructions");
+            return machine => guest.Run(machine, Budget);
+        });
     }
 
     [Theory]
@@ -56,17 +33,26 @@ public sealed class RandomGuestTests(ITestOutputHelper output)
     [InlineData(GuestMode.Compatibility, true)]
     public void Random_programs_of_32_bits_end_in_the_same_state_when_they_are_translated(GuestMode mode, bool user)
     {
-        int cases = Setting("HYPERVISOR_FUZZ_CASES", DefaultCases / 2);
+        Compare(DefaultCases / 2, mode, user, seed =>
+        {
+            var guest = new RandomGuest32(seed, user);
+            return machine => guest.Run(machine, Budget);
+        });
+    }
+
+    private void Compare(int defaultCases, GuestMode mode, bool user, Func<int, Action<M>> guest)
+    {
+        int cases = Setting("HYPERVISOR_FUZZ_CASES", defaultCases);
         int seed = Setting("HYPERVISOR_FUZZ_SEED", 1);
         long decoded = 0, translated = 0, entries = 0;
         ulong instructions = 0;
         for (int n = 0; n < cases; n++)
         {
-            var guest = new RandomGuest32(seed + n, user);
+            Action<M> run = guest(seed + n);
             try
             {
                 TranslationComparison.Run(
-                    m => guest.Run(m, Budget),
+                    run,
                     m =>
                     {
                         var statistics = m.Cpu.GetStatistics();
