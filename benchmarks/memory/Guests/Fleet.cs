@@ -24,4 +24,7 @@ internal abstract class Fleet : IDisposable
     public abstract IReadOnlyList<string> Output { get; }
 
     public abstract void Dispose();
+
+    /// <summary>Whether a guest's kernel gave up: it will not print what it is waited for.</summary>
+    protected static bool HasPanicked(string output) => output.Contains("Kernel panic", StringComparison.Ordinal);
 }

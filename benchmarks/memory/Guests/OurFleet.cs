@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using Hypervisor.Engine.Inventory;
@@ -59,9 +60,13 @@ internal sealed class OurFleet : Fleet
 
     public override Task Expect(string text) => Task.WhenAll(_machines.Select(async (machine, i) =>
     {
-        if (!await machine.Console.WaitForTextAsync(text, _positions[i], Patience))
+        long start = Stopwatch.GetTimestamp();
+        while (!await machine.Console.WaitForTextAsync(text, _positions[i], TimeSpan.FromSeconds(1)))
         {
-            throw new InvalidOperationException($"{machine.Configuration.Name} did not print '{text}':\n{Output[i]}");
+            if (HasPanicked(Output[i]) || machine.Console.IsCompleted || Stopwatch.GetElapsedTime(start) > Patience)
+            {
+                throw new InvalidOperationException($"{machine.Configuration.Name} did not print '{text}':\n{Output[i]}");
+            }
         }
     }));
 

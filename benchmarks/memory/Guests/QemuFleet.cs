@@ -56,7 +56,7 @@ internal sealed class QemuFleet : Fleet
         long start = Stopwatch.GetTimestamp();
         while (!Output[i][_positions[i]..].Contains(text, StringComparison.Ordinal))
         {
-            if (_processes[i].HasExited || Stopwatch.GetElapsedTime(start) > Patience)
+            if (HasPanicked(Output[i]) || _processes[i].HasExited || Stopwatch.GetElapsedTime(start) > Patience)
             {
                 throw new InvalidOperationException($"QEMU's guest {i} did not print '{text}':\n{Output[i]}");
             }

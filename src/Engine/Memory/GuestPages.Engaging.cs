@@ -1,5 +1,3 @@
-using Hypervisor.Engine.Native.Memory;
-
 namespace Hypervisor.Engine.Memory;
 
 // Where processors are not asked for pages (see IPageHomes), the host's kernel hands them out until the first is to be taken: a machine
@@ -96,10 +94,7 @@ public sealed unsafe partial class GuestPages
             return 0;
         }
 
-        nint home = (nint)HomeOf(first);
-        nuint bytes = (nuint)count * PageBytes;
-        _large?.BreakAround(home, bytes);
-        bool released = MemoryAdvice.Release(home, bytes);
+        bool released = DiscardAll(first, count);
         for (int page = first; page < first + count; page++)
         {
             Write(page, Read(page).In(PageState.Untouched));

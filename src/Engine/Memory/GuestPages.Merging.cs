@@ -76,10 +76,13 @@ public sealed unsafe partial class GuestPages
         return taken;
     }
 
-    private void Discard(int page)
+    private void Discard(int page) => DiscardAll(page, 1);
+
+    private bool DiscardAll(int first, int count)
     {
-        nint home = (nint)HomeOf(page);
-        _large?.BreakAround(home, PageBytes);
-        MemoryAdvice.Release(home, PageBytes);
+        nint home = (nint)HomeOf(first);
+        nuint bytes = (nuint)count * PageBytes;
+        _large?.BreakAround(home, bytes);
+        return MemoryAdvice.Release(home, bytes);
     }
 }

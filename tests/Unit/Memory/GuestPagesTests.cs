@@ -175,6 +175,35 @@ public sealed class GuestPagesTests
     }
 
     [Fact]
+    public void Of_pages_given_back_together_those_a_device_has_stay()
+    {
+        // More than the large pages that they would be in, and neither begins nor ends with one.
+        const int Count = 2000;
+        using var machine = new PagedMachine(Count, swap: new MemoryStorage());
+        for (int page = 0; page < Count; page++)
+        {
+            machine.Fill(page, page % 100 < 3 ? 7 : (ulong)page);
+        }
+
+        machine.Pages.Share(Count);
+        machine.Pages.Watch(300);
+        machine.Pages.Reclaim(300, All, urgent: false);
+        int[] pinned = [5, 511, 512, 700, 701, 1023, 1890];
+        Assert.All(pinned, page => Assert.True(machine.Memory.TryPin(machine.AddressOf(page), 4096, forWriting: true, out _)));
+        var ranges = new PageRange[] { new(machine.AddressOf(3), 900), new(machine.AddressOf(903), 90), new(machine.AddressOf(1000), 897) };
+        var released = Enumerable.Range(3, 990).Concat(Enumerable.Range(1000, 897)).Except(pinned).ToHashSet();
+        Assert.Equal(released.Count, machine.Pages.Release(ranges));
+        Assert.All(pinned, page => machine.Memory.Unpin(machine.AddressOf(page), 4096));
+        for (int page = 0; page < Count; page++)
+        {
+            Assert.Equal(released.Contains(page) ? 0 : PagedMachine.Content(page % 100 < 3 ? 7 : (ulong)page, 8), machine.Load(page, 8));
+        }
+
+        Assert.Equal(Enumerable.Range(0, Count).Count(page => machine.Pages.EntryOf(page).State == PageState.Private), machine.Pages.Statistics.Private);
+        Assert.Equal(machine.Pages.Statistics.Private, machine.Meter.Used);
+    }
+
+    [Fact]
     public void A_full_swap_disk_loses_nothing_and_is_used_again_when_there_is_room()
     {
         var disk = new MemoryStorage { IsFull = true };

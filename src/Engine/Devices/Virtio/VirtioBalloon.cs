@@ -37,8 +37,10 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     /// <param name="clock">Time for polling and for the statistics.</param>
     /// <param name="statisticsInterval">How often the guest is asked for statistics; zero asks only on <see cref="RequestStatistics"/>.</param>
     public VirtioBalloon(GuestMemory memory, IMachineClock clock, TimeSpan statisticsInterval)
-        : base(VirtioDeviceType.Balloon, "balloon", memory, ConfigBytes, dedicatedThread: false, 128, 128, 64, 64, 64)
+        : base(VirtioDeviceType.Balloon, "balloon", memory, ConfigBytes, dedicatedThread: true, 128, 128, 64, 64, 64)
     {
+        // A thread of its own: what is reported free is out of the guest's reach until it is answered (a driver keeps up to 64 MB waiting), and
+        // a release waits for whoever reclaims.
         ArgumentNullException.ThrowIfNull(clock);
         (_clock, _interval) = (clock, statisticsInterval.Ticks * 100);
 
