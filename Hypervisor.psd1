@@ -11,6 +11,7 @@
     FormatsToProcess       = @('Hypervisor.Format.ps1xml')
     CmdletsToExport        = @(
         'Enter-VMConsole'
+        'Get-Datastore'
         'Get-EsxTop'
         'Get-IoControl'
         'Get-ResourcePool'

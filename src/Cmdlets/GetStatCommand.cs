@@ -22,6 +22,10 @@ namespace Hypervisor.Cmdlets;
 /// <code>Get-VMHost | Get-Stat -Stat net.* -IntervalSecs 86400</code>
 /// Traffic of all machines by day.
 /// </example>
+/// <example>
+/// <code>Get-Datastore | Get-Stat -Stat disk.used.latest -Start (Get-Date).AddDays(-30) -IntervalMins 1440</code>
+/// How datastores filled up in a month.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "Stat")]
 [OutputType(typeof(StatisticsSample))]
 public sealed class GetStatCommand : HypervisorCmdlet
@@ -31,7 +35,7 @@ public sealed class GetStatCommand : HypervisorCmdlet
     private readonly List<StatisticsInterval> _intervals = [];
     private List<string>? _names;
 
-    /// <summary>Machines, resource pools or the host, or their names; all machines and the host when not given.</summary>
+    /// <summary>Machines, resource pools, datastores or the host, or their names; all machines and the host when not given.</summary>
     [Parameter(Position = 0, ValueFromPipeline = true)]
     [StatisticsEntityTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]
@@ -85,7 +89,7 @@ public sealed class GetStatCommand : HypervisorCmdlet
     [Parameter]
     public int[]? IntervalSecs { get; set; }
 
-    /// <summary>Parts by name, with wildcards: a virtual processor (0), a disk (scsi0:0), a network adapter (4000), a datastore of the host; '' is the whole. All when not given.</summary>
+    /// <summary>Parts by name, with wildcards: a virtual processor (0), a disk (scsi0:0), a network adapter (4000), a datastore (/); '' is the whole. All when not given.</summary>
     [Parameter]
     [AllowEmptyString]
     public string[]? Instance { get; set; }

@@ -5,7 +5,7 @@ using Hypervisor.Engine.Monitoring.Statistics;
 
 namespace Hypervisor.Cmdlets;
 
-/// <summary>Get-StatType: names of the counters that machines or the host have samples of.</summary>
+/// <summary>Get-StatType: names of the counters that machines, resource pools, datastores or the host have samples of.</summary>
 /// <example>
 /// <code>Get-StatType -Entity web</code>
 /// Counters of a machine in the last hour.
@@ -27,7 +27,7 @@ public sealed class GetStatTypeCommand : HypervisorCmdlet
     [ArgumentCompleter(typeof(StatisticsCounterCompleter))]
     public string[]? Name { get; set; }
 
-    /// <summary>Machines, resource pools or the host, or their names; all machines and the host when not given.</summary>
+    /// <summary>Machines, resource pools, datastores or the host, or their names; all machines and the host when not given.</summary>
     [Parameter(Position = 1, ValueFromPipeline = true)]
     [StatisticsEntityTransformation]
     [ArgumentCompleter(typeof(VirtualMachineNameCompleter))]

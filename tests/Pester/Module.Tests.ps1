@@ -2,7 +2,7 @@ BeforeAll {
     $module = Join-Path $PSScriptRoot '..' '..' 'artifacts' 'Hypervisor' | Resolve-Path
     Import-Module $module -Force
     $commands = @(
-        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
+        'Enter-VMConsole', 'Get-Datastore', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
         'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-ResourcePool', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
         'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
         'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText')
@@ -39,7 +39,7 @@ Import-Module '$module'
     }
 
     It 'has help with a synopsis, described parameters and examples for <_>' -ForEach @(
-        'Enter-VMConsole', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
+        'Enter-VMConsole', 'Get-Datastore', 'Get-EsxTop', 'Get-IoControl', 'Get-ResourcePool', 'Get-Stat', 'Get-StatInterval', 'Get-StatType', 'Get-Task', 'Get-VIEvent', 'Get-VM',
         'Get-VMHost', 'Get-VMProcessorCounter', 'Get-VMResource', 'Get-VMTranslation', 'Move-ResourcePool', 'Move-VM', 'New-ResourcePool', 'New-VM', 'Remove-ResourcePool', 'Remove-VM',
         'Restart-VM', 'Send-VMConsoleText', 'Set-IoControl', 'Set-ResourcePool', 'Set-VM', 'Set-VMHost',
         'Set-VMResource', 'Start-VM', 'Stop-VM', 'Wait-Task', 'Wait-VMConsoleText') {

@@ -68,6 +68,24 @@ Describe 'Statistics' {
         $free / 1024 | Should -Be ($total - $reserved)
     }
 
+    It 'has datastores, of the machine, of the host and by themselves' {
+        $store = Get-VM web | Get-Datastore
+        $store.Accessible | Should -BeTrue
+        $store.CapacityGB | Should -BeGreaterThan 0
+        $of = Get-Stat web -Stat datastore.numberReadAveraged.average -MaxSamples 1
+        $of.Instance | Should -Be $store.Name
+        $all = $store | Get-Stat -Stat datastore.numberReadAveraged.average -Start $of.Timestamp -Finish $of.Timestamp
+        $all.Value | Should -Be $of.Value
+        $all.Entity | Should -Be $store
+        (Get-VMHost | Get-Stat -Stat datastore.datastoreIops.average -MaxSamples 1).Instance | Should -Be $store.Name
+        $used = Get-Stat $store.Name -Stat disk.used.latest -MaxSamples 1
+        $used.Unit | Should -Be 'KB'
+        $used.Value | Should -BeGreaterThan 0
+        $used.Value | Should -BeLessOrEqual (Get-Stat -Entity $store -Stat disk.capacity.latest -MaxSamples 1).Value
+        Get-StatType -Entity $store | Should -Contain 'datastore.sizeNormalizedDatastoreLatency.average'
+        $store | Out-String | Should -Match 'Name\s+Type\s+FreeSpaceGB CapacityGB ProvisionedGB State'
+    }
+
     It 'lists what there is' {
         Get-StatType -Entity web -Name cpu.usage* | Should -Be 'cpu.usage.average', 'cpu.usage.maximum', 'cpu.usagemhz.average'
         (Get-StatInterval).SamplingPeriodSecs | Should -Be 300, 1800, 7200, 86400

@@ -6,8 +6,8 @@ using Hypervisor.Engine.Monitoring.Statistics;
 
 namespace Hypervisor.Cmdlets.Hosting;
 
-/// <summary>What statistics are asked of: a machine, a resource pool, or the host.</summary>
-/// <param name="Entity">The <see cref="VirtualMachine"/>, <see cref="ResourcePool"/> or <see cref="VMHost"/>.</param>
+/// <summary>What statistics are asked of: a machine, a resource pool, a datastore, or the host.</summary>
+/// <param name="Entity">The <see cref="VirtualMachine"/>, <see cref="ResourcePool"/>, <see cref="Datastore"/> or <see cref="VMHost"/>.</param>
 /// <param name="Id">Its identity in the statistics.</param>
 /// <param name="Host">The host that has them.</param>
 internal sealed record StatisticsEntity(object Entity, string Id, HypervisorHost Host);
@@ -15,7 +15,7 @@ internal sealed record StatisticsEntity(object Entity, string Id, HypervisorHost
 /// <summary>Finds entities for the commands of the statistics.</summary>
 internal static class StatisticsEntities
 {
-    /// <summary>Objects as they are; names, with wildcards, stand for machines and for the host, and without them for resource pools too. A name that matches nothing is an error that the command survives.</summary>
+    /// <summary>Objects as they are; names, with wildcards, stand for machines and for the host, and without them for resource pools and datastores too. A name that matches nothing is an error that the command survives.</summary>
     public static IEnumerable<StatisticsEntity> Resolve(HypervisorCmdlet cmdlet, IEnumerable<object?>? entities)
     {
         foreach (object? entity in entities ?? [])
@@ -41,12 +41,15 @@ internal static class StatisticsEntities
                 case ResourcePool { IsReference: false } pool:
                     yield return new StatisticsEntity(pool, pool.Id, pool.Host!);
                     break;
+                case Datastore datastore:
+                    yield return new StatisticsEntity(datastore, datastore.Id, datastore.Host);
+                    break;
                 case VMHost host:
                     yield return new StatisticsEntity(host, host.Id, host.Path == cmdlet.VIHost.Folder.Root ? cmdlet.VIHost : HypervisorHost.Open(host.Path));
                     break;
                 default:
                     cmdlet.Complain(new CommandError(
-                        new ArgumentException($"There are no statistics of a {entity.GetType().Name}; there are of machines, resource pools and the host."), "NoStatistics", ErrorCategory.InvalidArgument, entity));
+                        new ArgumentException($"There are no statistics of a {entity.GetType().Name}; there are of machines, resource pools, datastores and the host."), "NoStatistics", ErrorCategory.InvalidArgument, entity));
                     break;
             }
         }
@@ -98,7 +101,12 @@ internal static class StatisticsEntities
 
         if (!NamePattern.ContainsWildcards(name))
         {
-            found = [.. found, .. cmdlet.VIHost.FindResourcePools(name).Select(pool => new StatisticsEntity(pool, pool.Id, cmdlet.VIHost))];
+            found =
+            [
+                .. found,
+                .. cmdlet.VIHost.FindResourcePools(name).Select(pool => new StatisticsEntity(pool, pool.Id, cmdlet.VIHost)),
+                .. Datastores.Named(cmdlet.VIHost, name).Select(datastore => new StatisticsEntity(datastore, datastore.Id, cmdlet.VIHost)),
+            ];
         }
 
         if (found.Length == 0 && !NamePattern.ContainsWildcards(name))

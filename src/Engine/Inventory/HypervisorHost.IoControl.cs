@@ -20,14 +20,7 @@ public sealed partial class HypervisorHost
     public IReadOnlyList<DatastoreIoControl> GetDatastoreIoControl()
     {
         IReadOnlyDictionary<string, DatastoreIoSettings> settings = _datastoreSettings.Read();
-        IEnumerable<string> names = _store.Read().Machines
-            .SelectMany(static machine => machine.Disks)
-            .Select(static disk => DatastoreName.Of(disk.Path))
-            .Append(DatastoreName.Of(Folder.Root))
-            .Concat(settings.Keys)
-            .Concat(Services.StorageIo.Datastores.Select(static datastore => datastore.Name));
-        return [.. names.Distinct(DatastoreName.Comparer).Order(DatastoreName.Comparer).Select(name =>
-            new DatastoreIoControl(name, settings.GetValueOrDefault(name, DatastoreIoSettings.Default), Services.StorageIo.Find(name)))];
+        return [.. DatastoreNames(settings, DisksByDatastore(DatastoreName.MountPoints())).Select(name => ControlOf(name, settings))];
     }
 
     /// <summary>

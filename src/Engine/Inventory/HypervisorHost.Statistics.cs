@@ -62,6 +62,7 @@ public sealed partial class HypervisorHost
         {
             Capacity = capacity,
             Pools = pools,
+            Datastores = ReadDatastores(),
             Machines = [.. _running.Values.Select(running => Read(running, worlds[running.Id], disks[running.Id], managed.GetValueOrDefault(running.Id)))],
             ProcessorMHz = processors.ProcessorMHz,
             CapacityMHz = CapacityMHz(processors),

@@ -69,6 +69,8 @@ public sealed class StatCommandTests : IDisposable
     [Theory]
     [InlineData("Get-Stat nobody", "nobody")]
     [InlineData("Get-Stat web -Stat cpu.coffee.average", "no counter 'cpu.coffee.average'")]
+    [InlineData("Get-Datastore coffee", "no datastore 'coffee'")]
+    [InlineData("Get-Datastore -Id coffee", "no datastore 'coffee'")]
     [InlineData("Get-StatType web", "no counter 'web'")]
     [InlineData("Get-StatInterval 'Past century'", "no interval named 'Past century'")]
     [InlineData("Get-StatInterval -SamplingPeriodSecs 7", "no interval of 7 seconds")]
@@ -90,6 +92,34 @@ public sealed class StatCommandTests : IDisposable
         other.PowerOn(other.FindMachines("far")[0]).Wait();
         var host = Assert.IsType<VMHost>(Assert.Single(_shell.Run("Get-VMHost")));
         Assert.Equal((3, 128 + 256 + 512), (host.NumVMPoweredOn, host.MemoryUsageMB));
+    }
+
+    [Fact]
+    public void Datastores_are_found_as_objects_by_name_and_by_machine()
+    {
+        var datastore = (Datastore)_shell.Run("Get-Datastore").First(found => ((Datastore)found).Name == Engine.Storage.IoControl.DatastoreName.Of(_shell.Temporary.Folder));
+        Assert.True(datastore.Accessible);
+        Assert.Equal(("Available", datastore.Name), (datastore.State, datastore.Path));
+        Assert.InRange(datastore.FreeSpaceMB, 0, datastore.CapacityMB);
+        Assert.True(datastore.CapacityGB > 0 && datastore.ProvisionedMB > 0 && datastore.Type.Length > 0);
+        foreach (string line in new[] { $"Get-Stat '{datastore.Name}' -Stat disk.used.latest -MaxSamples 1", $"Get-Datastore '{datastore.Name}' | Get-Stat -Stat disk.us* -MaxSamples 1", "Get-Datastore | Get-Stat -Stat disk.used.latest -MaxSamples 1" })
+        {
+            StatisticsSample sample = Assert.Single(Samples(line));
+            Assert.Equal((datastore.Id, "KB", ""), (sample.EntityId, sample.Unit, sample.Instance));
+            Assert.Equal(datastore, sample.Entity);
+            Assert.True(sample.Value > 0);
+        }
+
+        Assert.Equal(["disk.capacity.latest", "disk.provisioned.latest", "disk.used.latest"], _shell.Run("Get-Datastore | Get-StatType").Cast<string>());
+        Assert.Empty(_shell.Run("Get-VM web | Get-Datastore"));
+        string file = _shell.Temporary.File("disk.img");
+        _shell.Run($"New-VM stored -DiskPath '{file}'");
+        string place = Engine.Storage.IoControl.DatastoreName.Of(file);
+        Assert.Equal([place], _shell.Run("Get-Datastore -VM stored, web").Select(static found => found.ToString()));
+        Assert.Equal([place], _shell.Run("Get-VM | Get-Datastore").Select(static found => found.ToString()));
+        Assert.Equal(_shell.Run("Get-Datastore").Count, _shell.Run("Get-VMHost | Get-Datastore").Count);
+        Assert.Equal([place], _shell.Run($"Get-Datastore -Id 'Datastore-{place}'").Select(static found => found.ToString()));
+        Assert.True(_shell.Succeeded);
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using Hypervisor.Engine.Storage.IoControl;
 using static Hypervisor.Engine.Monitoring.Statistics.StatisticsCounters;
 
 namespace Hypervisor.Engine.Monitoring.Statistics;
@@ -81,29 +80,8 @@ internal static class HostRates
         }
 
         values.AddRange(sums.Select(static sum => new StatisticsValue(sum.Key, MachineRates.Aggregate, sum.Value)));
-        AddDatastores(values, host.Machines, before);
+        DatastoreRates.AddHost(values, host, before);
         values.Add(new(Uptime, MachineRates.Aggregate, Math.Floor(host.Uptime.TotalSeconds)));
         return values;
-    }
-
-    private static void AddDatastores(List<StatisticsValue> values, IReadOnlyList<MachineReading> machines, IReadOnlyDictionary<Guid, MachineReading> before)
-    {
-        var datastores = new Dictionary<string, (DiskIoStatistics Before, DiskIoStatistics After, long Time)>(DatastoreName.Comparer);
-        foreach (MachineReading machine in machines)
-        {
-            MachineReading? earlier = before.GetValueOrDefault(machine.Id) is { } known && known.PoweredOn == machine.PoweredOn ? known : null;
-            long passed = machine.Time - (earlier?.Time ?? machine.PoweredOn);
-            foreach (DiskReading disk in machine.Disks)
-            {
-                (DiskIoStatistics Before, DiskIoStatistics After, long Time) sum = datastores.GetValueOrDefault(disk.Datastore);
-                DiskIoStatistics then = earlier?.Disks.FirstOrDefault(other => other.Index == disk.Index).Statistics ?? default;
-                datastores[disk.Datastore] = (sum.Before + then, sum.After + disk.Statistics, Math.Max(sum.Time, passed));
-            }
-        }
-
-        foreach ((string datastore, (DiskIoStatistics then, DiskIoStatistics now, long time)) in datastores.Where(static pair => pair.Value.Time > 0))
-        {
-            MachineRates.AddDisk(values, datastore, new DiskIoRates(then, now, TimeSpan.FromMicroseconds(time / 1000)));
-        }
     }
 }

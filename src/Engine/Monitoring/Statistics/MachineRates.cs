@@ -31,6 +31,7 @@ internal static class MachineRates
         AddProcessors(values, earlier?.Processors, after.Processors, processorMHz);
         MemoryRates.Add(values, earlier?.Memory, after.Memory, seconds.TotalSeconds, after.Processors.Count);
         AddDisks(values, earlier?.Disks ?? [], after.Disks, seconds);
+        DatastoreRates.AddMachine(values, earlier, after);
         AddAdapters(values, earlier?.Adapters, after.Adapters, seconds.TotalSeconds);
         values.Add(new(Uptime, Aggregate, Math.Floor((after.Time - after.PoweredOn) / NanosecondsPerSecond)));
         return values;

@@ -73,12 +73,29 @@ internal sealed record HostReading
     /// <summary>Resource pools that have machines of this process in them.</summary>
     public IReadOnlyList<PoolReading> Pools { get; init; } = [];
 
+    /// <summary>Datastores that machines of this process use, and the host folder's.</summary>
+    public IReadOnlyList<DatastoreReading> Datastores { get; init; } = [];
+
     /// <summary>How the machines use it; null on a host that does not manage memory.</summary>
     public HostMemoryStatistics? Memory { get; init; }
 
     /// <summary>Time since the computer started.</summary>
     public required TimeSpan Uptime { get; init; }
 }
+
+/// <summary>A datastore.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Id">Its identity in the statistics.</param>
+/// <param name="QueueDepth">Requests that this process gives the device at once; null when it has no disk on it.</param>
+/// <param name="Space">How full it is; null when that cannot be found out.</param>
+internal sealed record DatastoreReading(string Name, string Id, int? QueueDepth, DatastoreSpace? Space);
+
+/// <summary>How full a datastore is, bytes.</summary>
+/// <param name="Capacity">All there is.</param>
+/// <param name="Free">What this user may still take.</param>
+/// <param name="Used">What is in use.</param>
+/// <param name="Uncommitted">What disks of machines may still take by being written to.</param>
+internal sealed record DatastoreSpace(long Capacity, long Free, long Used, long Uncommitted);
 
 /// <summary>What can be reserved on the host, by the machines of all processes.</summary>
 /// <param name="CpuMHz">Processor time.</param>

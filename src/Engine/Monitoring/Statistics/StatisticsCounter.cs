@@ -39,6 +39,9 @@ public enum StatisticsSets
 /// <param name="Description">What it says, for a person.</param>
 public sealed record StatisticsCounter(string Name, string Unit, StatisticsRollup Rollup, StatisticsSets Sets, string Description)
 {
+    /// <summary>The mean of requests and not of time: samples, of one process or of several, count as much as they had requests.</summary>
+    internal bool IsWeighted { get; init; }
+
     /// <inheritdoc/>
     public override string ToString() => Name;
 }

@@ -3,7 +3,7 @@ namespace Hypervisor.Engine.Monitoring.Statistics;
 /// <summary>The counters there are. One more is a line here and a line where its values are computed (<see cref="MachineRates"/>).</summary>
 public static class StatisticsCounters
 {
-    private const string Percent = "%", MHz = "MHz", Milliseconds = "millisecond", Kilobytes = "KB", Megabytes = "MB", KilobytesPerSecond = "KBps", Number = "number", Seconds = "second";
+    private const string Percent = "%", MHz = "MHz", Milliseconds = "millisecond", Microseconds = "microsecond", Kilobytes = "KB", Megabytes = "MB", KilobytesPerSecond = "KBps", Number = "number", Seconds = "second";
 
     private static readonly List<StatisticsCounter> Known = [];
 
@@ -63,6 +63,20 @@ public static class StatisticsCounters
         VirtualDiskReadLatency = Average("virtualDisk.totalReadLatency", Milliseconds, StatisticsSets.None, "Mean time of a read as the guest sees it"),
         VirtualDiskWriteLatency = Average("virtualDisk.totalWriteLatency", Milliseconds, StatisticsSets.None, "Mean time of a write as the guest sees it"),
 
+        DiskCapacity = Add("disk.capacity", StatisticsRollup.Latest, Kilobytes, StatisticsSets.Common | StatisticsSets.Disk, "Space of the datastore"),
+        DiskUsed = Add("disk.used", StatisticsRollup.Latest, Kilobytes, StatisticsSets.Common | StatisticsSets.Disk, "Space of the datastore that is in use, by whatever"),
+        DiskProvisioned = Add("disk.provisioned", StatisticsRollup.Latest, Kilobytes, StatisticsSets.Common | StatisticsSets.Disk, "disk.used, and what disks of machines may still take by being written to"),
+        DatastoreReads = Average("datastore.numberReadAveraged", Number, StatisticsSets.None, "Reads of the datastore a second"),
+        DatastoreWrites = Average("datastore.numberWriteAveraged", Number, StatisticsSets.None, "Writes of the datastore a second"),
+        DatastoreRead = Average("datastore.read", KilobytesPerSecond, StatisticsSets.None, "Bytes read of the datastore"),
+        DatastoreWrite = Average("datastore.write", KilobytesPerSecond, StatisticsSets.None, "Bytes written to the datastore"),
+        DatastoreReadLatency = Mean("datastore.totalReadLatency", Milliseconds, "Mean time of a read as guests see it"),
+        DatastoreWriteLatency = Mean("datastore.totalWriteLatency", Milliseconds, "Mean time of a write as guests see it"),
+        DatastoreLatency = Add("datastore.maxTotalLatency", StatisticsRollup.Latest, Milliseconds, StatisticsSets.None, "Mean time of a request, of the datastore where that is highest"),
+        DatastoreIops = Average("datastore.datastoreIops", Number, StatisticsSets.None, "Requests of the datastore a second: reads, writes and others"),
+        DatastoreNormalizedLatency = Mean("datastore.sizeNormalizedDatastoreLatency", Microseconds, "Mean time of a request at the device, of which one of more than 32 KB counts as several"),
+        DatastoreQueueDepth = Add("datastore.datastoreMaxQueueDepth", StatisticsRollup.Latest, Number, StatisticsSets.None, "Requests that a process gives the device at once; storage I/O control governs that"),
+
         NetUsage = Average("net.usage", KilobytesPerSecond, StatisticsSets.Common | StatisticsSets.Network, "Bytes received and transmitted"),
         NetReceived = Average("net.received", KilobytesPerSecond, StatisticsSets.Network, "Bytes received"),
         NetTransmitted = Average("net.transmitted", KilobytesPerSecond, StatisticsSets.Network, "Bytes transmitted"),
@@ -80,12 +94,22 @@ public static class StatisticsCounters
 
     private static StatisticsCounter Sum(string name, string unit, StatisticsSets sets, string description) => Add(name, StatisticsRollup.Summation, unit, sets, description);
 
-    private static StatisticsCounter Add(string name, StatisticsRollup rollup, string unit, StatisticsSets sets, string description)
+    private static StatisticsCounter Mean(string name, string unit, string description)
     {
-#pragma warning disable CA1308 // vSphere writes the rollup in lower case.
-        var counter = new StatisticsCounter($"{name}.{rollup.ToString().ToLowerInvariant()}", unit, rollup, sets, description);
-#pragma warning restore CA1308
+        StatisticsCounter counter = Make(name, StatisticsRollup.Average, unit, StatisticsSets.None, description) with { IsWeighted = true };
         Known.Add(counter);
         return counter;
     }
+
+    private static StatisticsCounter Add(string name, StatisticsRollup rollup, string unit, StatisticsSets sets, string description)
+    {
+        StatisticsCounter counter = Make(name, rollup, unit, sets, description);
+        Known.Add(counter);
+        return counter;
+    }
+
+#pragma warning disable CA1308 // vSphere writes the rollup in lower case.
+    private static StatisticsCounter Make(string name, StatisticsRollup rollup, string unit, StatisticsSets sets, string description) =>
+        new($"{name}.{rollup.ToString().ToLowerInvariant()}", unit, rollup, sets, description);
+#pragma warning restore CA1308
 }

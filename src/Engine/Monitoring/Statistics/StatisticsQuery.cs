@@ -78,7 +78,10 @@ internal static class StatisticsReader
         while (reader.Read())
         {
             double total = reader.GetDouble(1);
-            yield return (reader.GetInt64(0), series.Counter.Rollup == StatisticsRollup.Average ? total / reader.GetInt64(2) : total);
+            yield return (reader.GetInt64(0), series.Counter.Rollup == StatisticsRollup.Average ? Mean(total, reader.GetInt64(2)) : total);
         }
     }
+
+    // A weighted mean of no requests is 0.
+    private static double Mean(double total, long count) => count > 0 ? total / count : 0;
 }

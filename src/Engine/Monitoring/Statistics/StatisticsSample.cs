@@ -26,13 +26,13 @@ public sealed class StatisticsSample
     /// <summary>The value, to a thousandth.</summary>
     public double Value => Math.Round(ExactValue, Digits);
 
-    /// <summary>Unit of the value: %, MHz, KB, MB, KBps (of 1024 bytes), millisecond, number or second.</summary>
+    /// <summary>Unit of the value: %, MHz, KB, MB, KBps (of 1024 bytes), millisecond, microsecond, number or second.</summary>
     public string Unit { get; }
 
-    /// <summary>Part of the entity: a virtual processor (<c>0</c>), a disk (<c>scsi0:0</c>), a network adapter (<c>4000</c>), a datastore of the host; empty for the whole.</summary>
+    /// <summary>Part of the entity: a virtual processor (<c>0</c>), a disk (<c>scsi0:0</c>), a network adapter (<c>4000</c>), a datastore of a machine or of the host; empty for the whole.</summary>
     public string Instance { get; }
 
-    /// <summary>The <see cref="VirtualMachine"/>, <see cref="ResourcePool"/> or <see cref="VMHost"/>.</summary>
+    /// <summary>The <see cref="VirtualMachine"/>, <see cref="ResourcePool"/>, <see cref="Datastore"/> or <see cref="VMHost"/>.</summary>
     public object Entity { get; }
 
     /// <summary>Its identity.</summary>

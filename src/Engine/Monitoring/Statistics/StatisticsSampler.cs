@@ -137,6 +137,7 @@ internal sealed class StatisticsSampler : IDisposable
         [
             .. machines.Select(static machine => new EntityValues(StatisticsService.EntityIdOf(machine.Key), IsShared: false, machine.Value)),
             .. host.Pools.Select(pool => new EntityValues(pool.Id, IsShared: true, HostRates.Of(pool, machines))),
+            .. DatastoreRates.Of(host, _before),
             new EntityValues(_hostId, IsShared: true, HostRates.Of(host, _before, machines.Values)),
 
             // The first process that comes says it for all.

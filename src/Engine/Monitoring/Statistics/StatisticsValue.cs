@@ -4,7 +4,8 @@ namespace Hypervisor.Engine.Monitoring.Statistics;
 /// <param name="Counter">What it is of.</param>
 /// <param name="Instance">Part of the entity, such as a virtual processor; empty for the whole.</param>
 /// <param name="Value">The value, in the counter's unit.</param>
-internal readonly record struct StatisticsValue(StatisticsCounter Counter, string Instance, double Value);
+/// <param name="Weight">Requests that it is the mean of, for a counter that is weighted; 1 for others.</param>
+internal readonly record struct StatisticsValue(StatisticsCounter Counter, string Instance, double Value, long Weight = 1);
 
 /// <summary>The values of an entity.</summary>
 /// <param name="EntityId">Identity of the machine or the host.</param>

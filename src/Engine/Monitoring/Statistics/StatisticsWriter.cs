@@ -15,19 +15,22 @@ internal sealed class StatisticsWriter
     /// </summary>
     private const int MostTimesPruned = 4;
 
+    /// <summary>What stands beside the numbers of <see cref="StatisticsRollup"/> in the statements below, for a weighted mean.</summary>
+    private const int Weighted = 4;
+
     private const string MakeBatch = """
         CREATE TEMP TABLE IF NOT EXISTS batch(series INTEGER PRIMARY KEY, total REAL NOT NULL, count INTEGER NOT NULL, rollup INTEGER NOT NULL, shared INTEGER NOT NULL);
         """;
 
     // A machine's sample that is there already stays: the clock went back, and another process ran the machine at that time.
-    // The host's is the sum of what processes bring; the first brings the sample, the others add to it.
+    // The host's is the sum of what processes bring; the first brings the sample, the others add to it. A weighted mean (4) is of all requests.
     private const string FindOthers = """
         DELETE FROM temp.batch WHERE shared = 0 AND EXISTS (SELECT 1 FROM sample WHERE level = $level AND time = $time AND sample.series = batch.series);
-        UPDATE temp.batch SET count = 0 WHERE shared = 1 AND EXISTS (SELECT 1 FROM sample WHERE level = $level AND time = $time AND sample.series = batch.series);
+        UPDATE temp.batch SET count = 0 WHERE shared = 1 AND rollup <> 4 AND EXISTS (SELECT 1 FROM sample WHERE level = $level AND time = $time AND sample.series = batch.series);
         """;
 
     private const string AddSums = """
-        INSERT INTO sample(level, time, series, total, count) SELECT $level, $time, series, total, count FROM temp.batch WHERE rollup IN (0, 1)
+        INSERT INTO sample(level, time, series, total, count) SELECT $level, $time, series, total, count FROM temp.batch WHERE rollup IN (0, 1, 4)
         ON CONFLICT(level, time, series) DO UPDATE SET total = total + excluded.total, count = count + excluded.count;
         """;
 
@@ -114,15 +117,16 @@ internal sealed class StatisticsWriter
     {
         Run("DELETE FROM temp.batch");
         using SqliteCommand insert = _database.Connection.CreateCommand();
-        insert.CommandText = "INSERT INTO temp.batch(series, total, count, rollup, shared) VALUES($series, $total, 1, $rollup, $shared)";
+        insert.CommandText = "INSERT INTO temp.batch(series, total, count, rollup, shared) VALUES($series, $total, $count, $rollup, $shared)";
         SqliteParameter series = insert.Parameters.Add("$series", SqliteType.Integer), total = insert.Parameters.Add("$total", SqliteType.Real),
-            rollup = insert.Parameters.Add("$rollup", SqliteType.Integer), shared = insert.Parameters.Add("$shared", SqliteType.Integer);
+            count = insert.Parameters.Add("$count", SqliteType.Integer), rollup = insert.Parameters.Add("$rollup", SqliteType.Integer), shared = insert.Parameters.Add("$shared", SqliteType.Integer);
         foreach (EntityValues entity in batch.Entities)
         {
             shared.Value = entity.IsShared ? 1 : 0;
             foreach (StatisticsValue value in entity.Values)
             {
-                (series.Value, total.Value, rollup.Value) = (SeriesOf(entity.EntityId, value), value.Value, (int)value.Counter.Rollup);
+                (series.Value, total.Value, count.Value) = (SeriesOf(entity.EntityId, value), value.Value * value.Weight, value.Weight);
+                rollup.Value = value.Counter.IsWeighted ? Weighted : (int)value.Counter.Rollup;
                 insert.ExecuteNonQuery();
             }
         }

@@ -11,11 +11,16 @@ public static class DatastoreName
 
     /// <summary>The datastore of a file, which need not exist.</summary>
     /// <param name="path">Path of the file.</param>
-    public static string Of(string path)
+    public static string Of(string path) => Of(path, MountPoints());
+
+    /// <summary>The datastores of many files, for which the file systems are listed once.</summary>
+    /// <param name="path">Path of a file.</param>
+    /// <param name="mountPoints">What <see cref="MountPoints"/> gave.</param>
+    internal static string Of(string path, IEnumerable<string> mountPoints)
     {
         string real = Resolve(Path.GetFullPath(path));
         string best = Path.GetPathRoot(real)!;
-        foreach (string root in MountPoints())
+        foreach (string root in mountPoints)
         {
             string inside = Path.EndsInDirectorySeparator(root) ? root : root + Path.DirectorySeparatorChar;
             if (root.Length > best.Length && real.StartsWith(inside, Comparer == StringComparer.Ordinal ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase))
@@ -27,11 +32,12 @@ public static class DatastoreName
         return best;
     }
 
-    private static IEnumerable<string> MountPoints()
+    /// <summary>The file systems of this host; none when they cannot be listed.</summary>
+    internal static IReadOnlyList<string> MountPoints()
     {
         try
         {
-            return DriveInfo.GetDrives().Select(static drive => drive.Name);
+            return [.. DriveInfo.GetDrives().Select(static drive => drive.Name)];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

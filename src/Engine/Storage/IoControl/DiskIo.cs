@@ -14,7 +14,7 @@ public sealed record DiskIdentity(Guid MachineId, string Machine, int Index, str
 /// <remarks>A request goes <see cref="Submit(IoRequest, IoKind, long)"/>, then <see cref="Begin"/>, then <see cref="End"/>. All are safe for concurrent use.</remarks>
 public sealed class DiskIo : IDisposable
 {
-    private long _reads, _writes, _others, _bytesRead, _bytesWritten, _errors;
+    private long _reads, _writes, _others, _bytesRead, _bytesWritten, _errors, _cost;
     private long _deviceTime, _kernelTime, _queueTime, _readTime, _writeTime;
     private readonly long _attachedAt = IoClock.Now;
     private int _underWay;
@@ -49,6 +49,7 @@ public sealed class DiskIo : IDisposable
                 BytesRead = Volatile.Read(ref _bytesRead),
                 BytesWritten = Volatile.Read(ref _bytesWritten),
                 Errors = Volatile.Read(ref _errors),
+                Cost = Volatile.Read(ref _cost),
                 DeviceTime = Volatile.Read(ref _deviceTime),
                 KernelTime = Volatile.Read(ref _kernelTime),
                 QueueTime = Volatile.Read(ref _queueTime),
@@ -128,6 +129,7 @@ public sealed class DiskIo : IDisposable
             Interlocked.Increment(ref _errors);
         }
 
+        Interlocked.Add(ref _cost, IoCost.Of(request.Kind, request.Bytes));
         Interlocked.Add(ref _deviceTime, now - request.StartedAt);
         if (request.StartedAt != request.ArrivedAt)
         {

@@ -24,6 +24,9 @@ public readonly record struct DiskIoStatistics
     /// <summary>Requests that the host failed.</summary>
     public long Errors { get; init; }
 
+    /// <summary>What the requests cost: <see cref="IoCost.DefaultUnit"/> bytes each, one at least.</summary>
+    public long Cost { get; init; }
+
     /// <summary>Time at the device: DAVG is this over <see cref="Commands"/>.</summary>
     public long DeviceTime { get; init; }
 
@@ -57,6 +60,7 @@ public readonly record struct DiskIoStatistics
         BytesRead = a.BytesRead + b.BytesRead,
         BytesWritten = a.BytesWritten + b.BytesWritten,
         Errors = a.Errors + b.Errors,
+        Cost = a.Cost + b.Cost,
         DeviceTime = a.DeviceTime + b.DeviceTime,
         KernelTime = a.KernelTime + b.KernelTime,
         QueueTime = a.QueueTime + b.QueueTime,

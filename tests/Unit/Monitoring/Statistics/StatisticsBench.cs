@@ -2,6 +2,7 @@ using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Monitoring.Statistics;
 using Hypervisor.Engine.Network;
+using Hypervisor.Engine.Storage.IoControl;
 using Hypervisor.Tests.Unit.Support;
 using Microsoft.Data.Sqlite;
 
@@ -97,6 +98,9 @@ internal sealed class BenchProcess
     /// <summary>A pool that the machines of all processes are in.</summary>
     public const string Pool = "ResourcePool-test";
 
+    /// <summary>A datastore that the disks of all machines are on, and its identity.</summary>
+    public const string Datastore = "/data", DatastoreId = "Datastore-/data";
+
     /// <summary>Makes the reading of counters fail.</summary>
     public Exception? Failure { get; set; }
 
@@ -107,6 +111,7 @@ internal sealed class BenchProcess
         CapacityMHz = 4 * StatisticsBench.ProcessorMHz,
         MemoryKB = 1 << 20,
         Capacity = new CapacityReading(3600, 600, 900, 250, 640),
+        Datastores = Machines.Count == 0 ? [] : [new DatastoreReading(Datastore, DatastoreId, 32, new DatastoreSpace(4096 << 10, 1024 << 10, 3000 << 10, 500 << 10))],
         Pools = Machines.Count == 0 ? [] : [new PoolReading(Pool, [.. Machines.Select(static machine => machine.Id)])],
         Uptime = TimeSpan.FromHours(1),
     };
@@ -128,6 +133,9 @@ internal sealed class BenchMachine(ManualTimeProvider clock)
 
     public long BytesReceived { get; set; }
 
+    /// <summary>What its disk did; a machine of a test that says nothing of it has none.</summary>
+    public DiskIoStatistics? Disk { get; set; }
+
     public MachineReading Read()
     {
         long now = Nanoseconds(clock);
@@ -138,6 +146,7 @@ internal sealed class BenchMachine(ManualTimeProvider clock)
             PoweredOn = _poweredOn,
             Processors = [new ProcessorReading(now - _poweredOn, Run, Run, Ready, 0, 0, 0)],
             Adapters = [new NetworkAdapterStatistics(0, 0, 0, 0, BytesReceived, 0)],
+            Disks = Disk is { } disk ? [new DiskReading(0, BenchProcess.Datastore, disk)] : [],
             Memory = new MemoryReading(1024),
         };
     }
