@@ -32,7 +32,9 @@ public sealed unsafe partial class GuestPages
     /// <param name="wanted">Pages to take.</param>
     /// <param name="methods">Where they may go.</param>
     /// <param name="urgent">Take pages that are in use too, when no idle ones are left.</param>
-    /// <returns>Pages taken; fewer when no more were to be had, or the swap file has no room (see <see cref="SwapFailure"/>).</returns>
+    /// <returns>
+    /// Pages of memory that are free now; fewer than wanted when no more were to be had, or the swap file has no room (see <see cref="SwapFailure"/>).
+    /// </returns>
     public int Reclaim(int wanted, ReclaimMethods methods, bool urgent) => Reclaim(wanted, methods, urgent, Timeout.InfiniteTimeSpan, out _);
 
     /// <summary>As <see cref="Reclaim(int, ReclaimMethods, bool)"/>, for who has others to see to as well.</summary>
@@ -195,9 +197,13 @@ public sealed unsafe partial class GuestPages
         // A copy: the page can change until it is taken, and then the copy is thrown away.
         byte* copy = (byte*)_swapCopies[_swapCount];
         PageContent.Copy(HomeOf(page), copy);
-        if ((methods & ReclaimMethods.Share) != 0 && ShareCopy(page, entry, copy, mayCreate: false))
+        if ((methods & ReclaimMethods.Share) != 0)
         {
-            return 1;
+            int freed = ShareLeaving(page, entry, copy, out bool gone);
+            if (gone)
+            {
+                return freed;
+            }
         }
 
         if ((methods & ReclaimMethods.Compress) != 0 && _cache.Store(copy, page, out int slot) == CompressionOutcome.Stored)

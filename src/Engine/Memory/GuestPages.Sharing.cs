@@ -62,7 +62,7 @@ public sealed unsafe partial class GuestPages
             if (entry is { State: PageState.Private, IsWatched: true, Pins: 0 })
             {
                 PageContent.Copy(HomeOf(page), copy);
-                shared += ShareCopy(page, entry, copy, mayCreate: true) ? 1 : 0;
+                shared += ShareCopy(page, entry, copy) ? 1 : 0;
             }
         }
 
@@ -70,20 +70,40 @@ public sealed unsafe partial class GuestPages
     }
 
     // Where processors cannot be led to a frame, only pages of zeroes go, to nowhere: that is what a page that is not there reads as.
-    private bool ShareCopy(int page, PageEntry entry, byte* copy, bool mayCreate)
+    private bool ShareCopy(int page, PageEntry entry, byte* copy)
     {
         if (!_homes.AreAsked)
         {
             return PageContent.IsZero(copy) && Commit(page, entry, PageState.Untouched, 0, copy);
         }
 
+        return CommitShared(page, entry, _frames.Create(copy, HashOf(copy)), copy);
+    }
+
+    // Shares a page that is to go in any case, and says how many pages of memory that freed. Of content that goes for the second time, from
+    // wherever, a frame is made: that saves nothing yet, but all others that have it need not be compressed or swapped.
+    private int ShareLeaving(int page, PageEntry entry, byte* copy, out bool gone)
+    {
+        if (!_homes.AreAsked)
+        {
+            gone = ShareCopy(page, entry, copy);
+            return gone ? 1 : 0;
+        }
+
         ulong hash = HashOf(copy);
-        int frame = mayCreate ? _frames.Create(copy, hash) : _frames.Share(copy, hash);
-        return frame >= 0 && CommitShared(page, entry, frame, copy);
+        int frame = _frames.Share(copy, hash);
+        bool isNew = frame == SharedFrames.None && _frames.Remember(hash, new PageHint(_machine, page), out _);
+        gone = CommitShared(page, entry, isNew ? _frames.Create(copy, hash) : frame, copy);
+        return gone && !isNew ? 1 : 0;
     }
 
     private bool CommitShared(int page, PageEntry entry, int frame, byte* copy)
     {
+        if (frame == SharedFrames.None)
+        {
+            return false;
+        }
+
         if (!Commit(page, entry, PageState.Shared, frame, copy))
         {
             _frames.Release(frame);

@@ -59,7 +59,7 @@ public sealed class GuestPagesTests
         using var machine = new PagedMachine(100, swap: new MemoryStorage());
         for (int page = 0; page < 100; page++)
         {
-            machine.Fill(page, 3);
+            machine.Fill(page, 3 + ((ulong)page * 4));
         }
 
         Assert.Equal(0, machine.Pages.Reclaim(10, All, urgent: false));
@@ -104,6 +104,36 @@ public sealed class GuestPagesTests
         Assert.Equal(PagedMachine.Content(7, 16), second.Load(5, 16));
         Assert.Equal(1, first.Pages.Statistics.SharedCopies);
         Assert.Equal(127, frames.Statistics.References);
+    }
+
+    [Fact]
+    public void Content_that_is_taken_for_the_second_time_is_shared_by_all_that_have_it()
+    {
+        using var frames = new SharedFrames();
+        using var first = new PagedMachine(32, frames, new MemoryStorage(), number: 1);
+        using var second = new PagedMachine(32, frames, new MemoryStorage(), number: 2);
+        foreach (var machine in new[] { first, second })
+        {
+            for (int page = 0; page < 32; page++)
+            {
+                // Noise: nothing that would be compressed instead.
+                machine.Fill(page, 3 + (ulong)(page / 8 * 4));
+            }
+
+            machine.Pages.Watch(32);
+        }
+
+        // Of each content the first page is swapped, the second becomes the frame (which frees nothing), and the others refer to it.
+        Assert.Equal(32 - 4, first.Pages.Reclaim(32, All, urgent: false));
+        Assert.Equal(32, second.Pages.Reclaim(32, All, urgent: false));
+        Assert.Equal(4, frames.Statistics.Frames);
+        Assert.Equal(64 - 4, first.Pages.Statistics.Shared + second.Pages.Statistics.Shared);
+        Assert.Equal(4, first.Pages.Statistics.Swapped);
+        for (int page = 0; page < 32; page++)
+        {
+            ulong content = PagedMachine.Content(3 + (ulong)(page / 8 * 4), 24);
+            Assert.Equal((content, content), (first.Load(page, 24), second.Load(page, 24)));
+        }
     }
 
     [Fact]
