@@ -39,6 +39,11 @@ internal static class CgroupRun
     {
         string root = Path.Combine(Controller, $"hv-bench-{Environment.ProcessId}");
         Directory.CreateDirectory(root);
+        if (scenario.BudgetMHz >= 0)
+        {
+            Limit(root, scenario.BudgetMHz);
+        }
+
         var ended = new ManualResetEventSlim();
         var threads = new List<Thread>();
         int[] ids = new int[scenario.Machines.Count];
@@ -53,8 +58,7 @@ internal static class CgroupRun
                 File.WriteAllText(Path.Combine(group, "cpu.shares"), scenario.Machines[i].Shares.ToString(CultureInfo.InvariantCulture));
                 if (scenario.Machines[i].LimitMHz is >= 0 and var limit)
                 {
-                    File.WriteAllText(Path.Combine(group, "cpu.cfs_period_us"), PeriodMicroseconds.ToString(CultureInfo.InvariantCulture));
-                    File.WriteAllText(Path.Combine(group, "cpu.cfs_quota_us"), (limit * PeriodMicroseconds / Scenario.ProcessorMHz).ToString(CultureInfo.InvariantCulture));
+                    Limit(group, limit);
                 }
 
                 var thread = new Thread(() =>
@@ -94,6 +98,12 @@ internal static class CgroupRun
             Remove(root);
             ended.Dispose();
         }
+    }
+
+    private static void Limit(string group, long mhz)
+    {
+        File.WriteAllText(Path.Combine(group, "cpu.cfs_period_us"), PeriodMicroseconds.ToString(CultureInfo.InvariantCulture));
+        File.WriteAllText(Path.Combine(group, "cpu.cfs_quota_us"), (mhz * PeriodMicroseconds / Scenario.ProcessorMHz).ToString(CultureInfo.InvariantCulture));
     }
 
     // Threads that the runtime made meanwhile are in the group of the thread that caused them.

@@ -18,6 +18,7 @@ internal static class GuestRun
     public static Result Measure(Scenario scenario, int processors, TimeSpan time, string kernel)
     {
         using var scheduler = new CpuScheduler(Host(processors));
+        scheduler.SetBudget(processors, scenario.BudgetMHz);
         var factory = new MachineFactory(scheduler);
         IMachine[] machines = [.. scenario.Machines.Select((settings, index) => factory.Create(ConfigurationOf($"m{index}", settings, kernel)))];
         try

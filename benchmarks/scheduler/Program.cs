@@ -3,9 +3,10 @@ using System.Globalization;
 using Hypervisor.Benchmarks.Scheduler;
 using Hypervisor.Engine.Scheduling;
 
-// benchmarks/scheduler [seconds a scenario] [processors]; with 0 seconds only the policy's decisions are measured.
+// benchmarks/scheduler [seconds a scenario] [processors] [part of a scenario's name]; with 0 seconds only the policy's decisions are measured.
 int seconds = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 10;
 int processors = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : Environment.ProcessorCount;
+string only = args.Length > 2 ? args[2] : "";
 var time = TimeSpan.FromSeconds(seconds);
 MeasureDecisions();
 if (seconds == 0)
@@ -26,7 +27,7 @@ try
     Console.WriteLine("| scenario | machine | entitled | ours: slots | ours: CPU time | error | cgroup: CPU time | error |");
     Console.WriteLine("|---|---|---:|---:|---:|---:|---:|---:|");
     double worst = 0, worstCgroup = 0, accounted = 0;
-    foreach (Scenario scenario in Scenario.All)
+    foreach (Scenario scenario in Scenario.All.Where(scenario => scenario.Name.Contains(only, StringComparison.OrdinalIgnoreCase)))
     {
         double[] entitled = scenario.Entitled(processors, processors);
         GuestRun.Result ours = GuestRun.Measure(scenario, processors, time, kernel);

@@ -37,14 +37,30 @@ internal sealed partial class SchedulingPolicy
     }
 
     // It ran on because nothing competed with it. That is forgotten, as if it had been dispatched slice by slice: else whoever comes now
-    // could run for as long, alone.
+    // could run for as long, alone. Where siblings wait, which a limit held back meanwhile, it was not alone among them.
     private void ForgetTimeAlone(World world)
     {
         int[] home = _slots[world.Slot].Home;
         for (SchedulingNode node = world.Machine; node.Parent is { } parent; node = parent)
         {
-            AdvanceFront(parent, home, world.Machine.AffinityClass, node.VirtualTime - (_options.Slice * SharesScale / node.Settings.Shares));
+            if (!AnyReady(parent, home))
+            {
+                AdvanceFront(parent, home, world.Machine.AffinityClass, node.VirtualTime - (_options.Slice * SharesScale / node.Settings.Shares));
+            }
         }
+    }
+
+    private static bool AnyReady(SchedulingPool pool, int[] classes)
+    {
+        foreach (int c in classes)
+        {
+            if (pool.HasReady(c))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private void Charge(SchedulingMachine machine, long time, long now)

@@ -452,23 +452,7 @@ internal sealed partial class SchedulingPolicy
     // Its affinity may have been changed while it ran.
     private bool MayBeOn(World world, int slot) => _classes[world.Machine.AffinityClass].Allowed.Contains(slot);
 
-    private bool IsWanted(int slot)
-    {
-        if (Root.IsThrottled)
-        {
-            return false;
-        }
-
-        foreach (int c in _slots[slot].Home)
-        {
-            if (Root.HasReady(c))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
+    private bool IsWanted(int slot) => !Root.IsThrottled && AnyReady(Root, _slots[slot].Home);
 
     private static bool IsHeldBack(SchedulingNode? node)
     {

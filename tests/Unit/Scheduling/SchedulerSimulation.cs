@@ -30,6 +30,7 @@ internal sealed class SchedulerSimulation
         Wake,
         Look,
         Done,
+        Leave,
         LimitRelease,
         Rebalance,
         Action,
@@ -45,6 +46,9 @@ internal sealed class SchedulerSimulation
         public long Left;
 
         public long WokeAt = -1;
+
+        /// <summary>Time on processors that other programs of the host had in truth, ns.</summary>
+        public long Stolen;
     }
 
     public SchedulingPolicy Policy { get; }
@@ -58,6 +62,11 @@ internal sealed class SchedulerSimulation
 
     /// <summary>Measures the policy; costs more than the policy itself.</summary>
     public bool Measures { get; set; }
+
+    /// <summary>
+    /// Longest that another program of the host has the processor of a world when it is asked to leave, ns: it leaves so much later, and did not run meanwhile.
+    /// </summary>
+    public long LongestDisturbance { get; set; }
 
     /// <summary>How long worlds with sleeps waited for a processor after each wake, ns.</summary>
     public Dictionary<World, List<long>> WakeLatencies { get; } = [];
@@ -88,6 +97,9 @@ internal sealed class SchedulerSimulation
 
     /// <summary>Processor time of a machine so far, ns.</summary>
     public long RunTime(SchedulingMachine machine) => machine.Worlds.Sum(world => world.TimesAt(Now).Run);
+
+    /// <summary>Processor time that a machine had in truth, without what other programs had of it, ns.</summary>
+    public long UsedTime(SchedulingMachine machine) => RunTime(machine) - machine.Worlds.Sum(world => _loads[world].Stolen);
 
     public void Wake(World world)
     {
@@ -163,7 +175,15 @@ internal sealed class SchedulerSimulation
                 End(start);
                 if (mustStop)
                 {
-                    Leave(what.Slot, WorldState.Ready);
+                    if (LongestDisturbance > 0)
+                    {
+                        long disturbance = (long)(_random.NextDouble() * LongestDisturbance);
+                        Schedule(Now + disturbance, new Event(EventKind.Leave, what.World, what.Slot, what.Generation, null));
+                    }
+                    else
+                    {
+                        Leave(what.Slot, WorldState.Ready);
+                    }
                 }
                 else
                 {
@@ -176,6 +196,10 @@ internal sealed class SchedulerSimulation
                 Load load = _loads[what.World!];
                 Leave(what.Slot, WorldState.Idle);
                 Schedule(Now + Draw(load.Sleep), new Event(EventKind.Wake, what.World, 0, 0, null));
+                DispatchIdle();
+                break;
+            case EventKind.Leave when _generation[what.Slot] == what.Generation:
+                Leave(what.Slot, WorldState.Ready, Now - what.World!.SliceEnd);
                 DispatchIdle();
                 break;
             case EventKind.LimitRelease:
@@ -194,7 +218,7 @@ internal sealed class SchedulerSimulation
         }
     }
 
-    private void Leave(int slot, WorldState next)
+    private void Leave(int slot, WorldState next, long stolen = 0)
     {
         World world = Policy.RunningOn(slot)!;
         Load load = _loads[world];
@@ -202,7 +226,9 @@ internal sealed class SchedulerSimulation
         _generation[slot]++;
         long start = Begin();
         Policy.Stop(world, next, Now);
+        Policy.Refund(world, stolen, Now);
         End(start);
+        load.Stolen += stolen;
         Dispatch(slot);
     }
 

@@ -59,6 +59,38 @@ public sealed class SchedulingScenarioTests
 
     [Theory]
     [MemberData(nameof(Seeds))]
+    public void Shares_divide_a_budget_also_where_other_programs_have_the_processors_now_and_then(int seed)
+    {
+        // Half of them in a pool with the limit, or the host's.
+        var random = new Random(seed);
+        var simulation = new SchedulerSimulation(HostTopology.Uniform(2, processorMHz: MHz), seed) { LongestDisturbance = random.Next(100, 160) * Millisecond };
+        SchedulingPool pool = simulation.Policy.Root;
+        if (seed % 2 == 0)
+        {
+            pool = simulation.Policy.AddPool(pool, "limited", new CpuEntitlement(4000, 0, MHz), 0);
+        }
+        else
+        {
+            simulation.Policy.SetBudget(2, MHz, 0);
+        }
+
+        List<SchedulingMachine> machines = [.. Enumerable.Range(0, random.Next(5, 12))
+            .Select(i => simulation.AddHog(pool, $"m{i}", new CpuEntitlement(i % 2 == 0 ? 500 : 1500)))];
+        simulation.RunUntil(2 * Second);
+        long[] before = [.. machines.Select(simulation.UsedTime)];
+        simulation.RunUntil(302 * Second);
+        double[] used = [.. machines.Select((machine, i) => (simulation.UsedTime(machine) - before[i]) / (300.0 * Second) * MHz)];
+        Assert.True(used.Sum() <= MHz * 1.02, $"seed {seed}: {used.Sum():0} MHz together");
+        double unit = used.Sum() / machines.Sum(static machine => machine.Settings.Shares);
+        for (int i = 0; i < machines.Count; i++)
+        {
+            double owed = unit * machines[i].Settings.Shares;
+            Assert.True(Math.Abs(used[i] - owed) <= 0.1 * owed, $"seed {seed}: '{machines[i].Name}' ran {used[i]:0} MHz of {owed:0}; {machines[i].Settings}; disturbance {simulation.LongestDisturbance / Millisecond} ms; {used.Sum():0} MHz");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Seeds))]
     public void Reservations_are_kept_limits_hold_and_nobody_starves_among_sleepers_and_hogs(int seed)
     {
         var random = new Random(seed);
