@@ -4,13 +4,17 @@ using Hypervisor.Cmdlets.Console;
 using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Monitoring;
+using Hypervisor.Engine.Monitoring.Counters;
 using Hypervisor.Engine.Monitoring.Screen;
 
 namespace Hypervisor.Cmdlets;
 
 /// <summary>
 /// Get-EsxTop: what the machines of this process do with the host, as rates over an interval; -Interactive shows them on a full screen with
-/// esxtop's keys, which "hv top" stands for. Machines that another process runs are seen there.
+/// esxtop's keys, which "hv top" stands for. Machines that another process runs are seen there. -Counter, -CounterName and -TopologyInfo are
+/// PowerCLI's forms, with ESXi's names: its counters as they are, and how they belong together. Counters and fields that have no true value here
+/// are not there: cores and packages (PCPU), memory of NUMA nodes and its locality, power of machines, hidden worlds, C-, P- and T-states,
+/// the host's interrupts, paths and partitions of devices, uplinks.
 /// </summary>
 /// <example>
 /// <code>Get-EsxTop</code>
@@ -40,6 +44,18 @@ namespace Hypervisor.Cmdlets;
 /// <code>Get-EsxTop -Raw</code>
 /// The counters themselves, which only grow.
 /// </example>
+/// <example>
+/// <code>Get-EsxTop -Counter | Format-Table Name, Fields</code>
+/// ESXi's counters, and the fields that have values here.
+/// </example>
+/// <example>
+/// <code>Get-EsxTop -CounterName SchedGroup, VCPU | Format-List</code>
+/// The values of two of them now.
+/// </example>
+/// <example>
+/// <code>(Get-EsxTop -TopologyInfo -Topology SchedGroup).Entries | ForEach-Object CPUClient</code>
+/// The worlds of machines: CPUClientID is VCPUID of the counter VCPU.
+/// </example>
 [Cmdlet(VerbsCommon.Get, "EsxTop", DefaultParameterSetName = Rates)]
 [OutputType(typeof(EsxTopCpu), typeof(EsxTopMemory), typeof(EsxTopDisk), typeof(EsxTopVMDisk), typeof(EsxTopNetwork), typeof(EsxTopPower), typeof(EsxTopInterrupt), ParameterSetName = [Rates])]
 [OutputType(
@@ -47,26 +63,41 @@ namespace Hypervisor.Cmdlets;
     ParameterSetName = [Counters])]
 [OutputType(typeof(string), ParameterSetName = [Csv])]
 [OutputType(typeof(void), ParameterSetName = [Screen])]
+[OutputType(typeof(EsxTopCounter), ParameterSetName = [CounterInfo])]
+[OutputType(
+    typeof(PcpuCounter), typeof(LcpuCounter), typeof(PMemCounter), typeof(SchedGroupCounter), typeof(VcpuCounter), typeof(MemClientCounter), typeof(ScsiDeviceCounter), typeof(VscsiCounter), typeof(NetPortCounter),
+    ParameterSetName = [CounterValues])]
+[OutputType(typeof(EsxTopTopology), ParameterSetName = [Topologies])]
 public sealed class GetEsxTopCommand : HypervisorCmdlet
 {
     private const string Rates = "Rates", Counters = "Raw", Csv = "Batch", Screen = "Interactive";
+    private const string CounterInfo = "CounterInfo", CounterValues = "CounterValues", Topologies = "TopologyInfo";
     private const double DefaultDelay = 2, LeastDelay = 0.1, MostDelay = 86_400;
 
     /// <summary>
     /// Panel: Cpu, Memory (machines; -Raw gives the host first), Disk (datastores; expanded, the disks on them), Adapter (all datastores together), VMDisk (machines; expanded, their disks),
     /// Network (ports), Power (the host, as far as it tells; expanded, its processors) or Interrupt (machines; expanded, their devices and virtual processors).
     /// </summary>
-    [Parameter(Position = 0)]
+    [Parameter(Position = 0, ParameterSetName = Rates)]
+    [Parameter(Position = 0, ParameterSetName = Counters)]
+    [Parameter(Position = 0, ParameterSetName = Csv)]
+    [Parameter(Position = 0, ParameterSetName = Screen)]
     [ValidateNotNullOrEmpty]
     [ArgumentCompleter(typeof(EsxTopPanelCompleter))]
     public string Panel { get; set; } = "Cpu";
 
     /// <summary>Seconds between two snapshots, 0.1 or more; 2 when not given. On the screen 0.5 or more; when not given, 5 or what the key W has kept.</summary>
-    [Parameter]
+    [Parameter(ParameterSetName = Rates)]
+    [Parameter(ParameterSetName = Counters)]
+    [Parameter(ParameterSetName = Csv)]
+    [Parameter(ParameterSetName = Screen)]
     public double Delay { get; set; } = DefaultDelay;
 
     /// <summary>How often; once when not given. The screen ends by itself after so many.</summary>
-    [Parameter]
+    [Parameter(ParameterSetName = Rates)]
+    [Parameter(ParameterSetName = Counters)]
+    [Parameter(ParameterSetName = Csv)]
+    [Parameter(ParameterSetName = Screen)]
     [ValidateRange(1, int.MaxValue)]
     public int Iterations { get; set; } = 1;
 
@@ -87,8 +118,50 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
     [Parameter(Mandatory = true, ParameterSetName = Screen)]
     public SwitchParameter Interactive { get; set; }
 
+    /// <summary>Lists ESXi's counters with the fields that have values here.</summary>
+    [Parameter(Mandatory = true, ParameterSetName = CounterInfo)]
+    public SwitchParameter Counter { get; set; }
+
+    /// <summary>Names of counters, with wildcards: PCPU, LCPU, PMem, SchedGroup, VCPU, MemClient, SCSIDevice (datastores), VSCSI (disks of machines), NetPort. Gives their values now, or lists them with -Counter.</summary>
+    [Parameter(Mandatory = true, ParameterSetName = CounterValues)]
+    [Parameter(ParameterSetName = CounterInfo)]
+    [ValidateNotNullOrEmpty]
+    [ArgumentCompleter(typeof(EsxTopCounterCompleter))]
+    public string[]? CounterName { get; set; }
+
+    /// <summary>Gives how things that are counted belong together.</summary>
+    [Parameter(Mandatory = true, ParameterSetName = Topologies)]
+    public SwitchParameter TopologyInfo { get; set; }
+
+    /// <summary>Names of topologies, with wildcards: PCPU, SchedGroup, CPUClient, SCSIDevice, NetPortset, NetPort; all when not given.</summary>
+    [Parameter(ParameterSetName = Topologies)]
+    [ValidateNotNullOrEmpty]
+    [ArgumentCompleter(typeof(EsxTopTopologyCompleter))]
+    public string[]? Topology { get; set; }
+
     private protected override void Process()
     {
+        if (IsOn(TopologyInfo))
+        {
+            TellOfOthers();
+            EmitAll(Chosen(new EsxTopCounters(VIHost).Topologies(), Topology, "topology"));
+            return;
+        }
+
+        if (IsOn(Counter) || CounterName is not null)
+        {
+            IEnumerable<EsxTopCounter> chosen = Chosen(new EsxTopCounters(VIHost).All, CounterName, "counter");
+            if (IsOn(Counter))
+            {
+                EmitAll(chosen);
+                return;
+            }
+
+            TellOfOthers();
+            EmitAll(chosen.SelectMany(static counter => counter.Take()));
+            return;
+        }
+
         if (!(Delay is >= LeastDelay and <= MostDelay))
         {
             throw new InvalidConfigurationException($"A delay of {Delay} seconds: it can be {LeastDelay} to {MostDelay}.");
@@ -165,6 +238,25 @@ public sealed class GetEsxTopCommand : HypervisorCmdlet
             EmitAll(csv.Lines(DateTime.UtcNow, panels.SelectMany((panel, index) => panel.Batch(before[index], after[index]))));
             before = after;
         }
+    }
+
+    // A name that matches nothing is an error that the command survives.
+    private List<T> Chosen<T>(IReadOnlyList<T> all, string[]? names, string kind) where T : class
+    {
+        var chosen = new List<T>();
+        foreach (string name in names ?? ["*"])
+        {
+            var pattern = new NamePattern(name);
+            T[] found = [.. all.Where(one => pattern.IsMatch(one.ToString()!))];
+            chosen.AddRange(found.Except(chosen));
+            if (found.Length == 0 && !NamePattern.ContainsWildcards(name))
+            {
+                Complain(new CommandError(
+                    new ItemNotFoundInInventoryException($"There is no {kind} '{name}'; there are {string.Join(", ", all)}."), "CounterNotFound", ErrorCategory.ObjectNotFound, name));
+            }
+        }
+
+        return chosen;
     }
 
     // Else the rows of a machine that runs would be missing without a word.

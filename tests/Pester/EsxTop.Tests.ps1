@@ -60,6 +60,40 @@ Describe 'EsxTop' {
         (Get-EsxTop Power -Raw)[0].Missing | Should -Be $power.Missing
     }
 
+    It 'has PowerCLI''s forms, which a script that was written for it can use' {
+        (Get-EsxTop -Counter).Name | Should -Be 'PCPU', 'LCPU', 'PMem', 'SchedGroup', 'VCPU', 'MemClient', 'SCSIDevice', 'VSCSI', 'NetPort'
+        (Get-EsxTop -Counter -CounterName VCPU).Fields.Name | Should -Contain 'UsedTimeInUsec'
+        (Get-EsxTop -TopologyInfo).Name | Should -Contain 'SchedGroup'
+
+        # As in PowerCLI's own example.
+        $group = Get-EsxTop -CounterName SchedGroup | Where-Object { $_.VMName -eq (Get-VM web).Name }
+        $group.CPUAllocMax | Should -Be -1
+        $entries = Get-EsxTop -TopologyInfo -Topology SchedGroup | ForEach-Object { $_.Entries } | Where-Object { $group.GroupID -contains $_.GroupId }
+        $ids = $entries | ForEach-Object { $_.CpuClient } | ForEach-Object { $_.CPUClientID }
+        $processors = @(Get-EsxTop -CounterName 'VCPU' | Where-Object { $ids -contains $_.VCPUID })
+        $processors.WorldName | Should -Be 'vmx-vcpu-0:web', 'vmx-vcpu-1:web'
+        $processors[0].RunTimeInUsec | Should -BeGreaterThan 0
+
+        $values = Get-EsxTop -CounterName PCPU, NetPort
+        $values[0].NumOfLCPUs | Should -BeGreaterThan 0
+        $values[1].ClientName, $values[1].IsUplink | Should -Be 'web', $false
+        $lcpu = @(Get-EsxTop -CounterName LCPU)
+        $lcpu.Count | Should -Be $values[0].NumOfLCPUs
+        if ($IsLinux) {
+            $lcpu[0].UsedTimeInUsec + $lcpu[0].HaltTimeInUsec | Should -Be $lcpu[0].ElapsedTimeInUsec
+        }
+    }
+
+    It 'keeps its forms apart' {
+        (Get-Command Get-EsxTop).DefaultParameterSet | Should -Be 'Rates'
+        { Get-EsxTop Cpu -Counter -ErrorAction Stop } | Should -Throw '*parameter*'
+        { Get-EsxTop -Counter -TopologyInfo -ErrorAction Stop } | Should -Throw '*parameter set*'
+        { Get-EsxTop -CounterName VCPU -Raw -ErrorAction Stop } | Should -Throw '*parameter set*'
+        { Get-EsxTop -CounterName Coffee -ErrorAction Stop } | Should -Throw "*no counter 'Coffee'*PCPU*"
+        { Get-EsxTop -TopologyInfo -Topology Coffee -ErrorAction Stop } | Should -Throw "*no topology 'Coffee'*"
+        Get-EsxTop -CounterName Coff* -ErrorAction Stop | Should -BeNullOrEmpty
+    }
+
     It 'holds a limit and shows it' {
         # A limit is of the time that the operating system counted, so it has to be lower than what a busy host leaves.
         $null = Set-VMResource web -CpuLimitMhz ([math]::Floor((Get-VMHost).CpuTotalMhz / (Get-VMHost).NumCpuUsable / 100))

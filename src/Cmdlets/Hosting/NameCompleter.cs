@@ -4,6 +4,7 @@ using System.Management.Automation.Language;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Machines;
 using Hypervisor.Engine.Monitoring;
+using Hypervisor.Engine.Monitoring.Counters;
 using Hypervisor.Engine.Monitoring.Statistics;
 
 namespace Hypervisor.Cmdlets.Hosting;
@@ -52,6 +53,18 @@ public abstract class NameCompleter : IArgumentCompleter, IValueCompleter
 public sealed class EsxTopPanelCompleter : NameCompleter
 {
     private protected override IEnumerable<string> Names(string? hostPath) => EsxTopPanels.Of(HypervisorHost.Open(hostPath)).Select(static panel => panel.Name);
+}
+
+/// <summary>Proposes ESXi's counters.</summary>
+public sealed class EsxTopCounterCompleter : NameCompleter
+{
+    private protected override IEnumerable<string> Names(string? hostPath) => new EsxTopCounters(HypervisorHost.Open(hostPath)).All.Select(static counter => counter.Name);
+}
+
+/// <summary>Proposes topologies of ESXi's counters.</summary>
+public sealed class EsxTopTopologyCompleter : NameCompleter
+{
+    private protected override IEnumerable<string> Names(string? hostPath) => new EsxTopCounters(HypervisorHost.Open(hostPath)).Topologies().Select(static topology => topology.Name);
 }
 
 /// <summary>Proposes the intervals of statistics.</summary>
