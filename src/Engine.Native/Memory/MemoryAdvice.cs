@@ -18,6 +18,24 @@ public static partial class MemoryAdvice
         : OperatingSystem.IsWindows() && DiscardVirtualMemory(address, length) == 0;
 
     /// <summary>
+    /// Reads a byte, so that the page is there afterwards. The runtime need not wait for this thread meanwhile, as it would if managed code
+    /// waited for the page.
+    /// </summary>
+    /// <param name="address">An address within mapped memory.</param>
+    public static unsafe void Touch(nint address)
+    {
+        byte content;
+        if (OperatingSystem.IsWindows())
+        {
+            MoveMemory(&content, (void*)address, 1);
+        }
+        else
+        {
+            MemoryMove(&content, (void*)address, 1);
+        }
+    }
+
+    /// <summary>
     /// Asks for pages of the smallest size only, so that giving back one page gives back exactly that. False where the operating
     /// system has no huge pages of its own accord; there is then nothing to avoid.
     /// </summary>
@@ -78,6 +96,12 @@ public static partial class MemoryAdvice
 
     [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
     private static partial int MadviseWithError(nint address, nuint length, int advice);
+
+    [LibraryImport("libc", EntryPoint = "memmove")]
+    private static unsafe partial nint MemoryMove(void* to, void* from, nuint length);
+
+    [LibraryImport("ntdll", EntryPoint = "RtlMoveMemory")]
+    private static unsafe partial void MoveMemory(void* to, void* from, nuint length);
 
     [LibraryImport("kernel32", EntryPoint = "DiscardVirtualMemory")]
     private static partial uint DiscardVirtualMemory(nint address, nuint length);

@@ -1,10 +1,12 @@
+using Hypervisor.Engine.Native.Memory;
+
 namespace Hypervisor.Engine.Memory;
 
 // Where processors are not asked for pages (see IPageHomes), the host's kernel hands them out until the first is to be taken: a machine
 // that nobody wants memory of runs as if there were nobody to ask.
 public sealed unsafe partial class GuestPages
 {
-    private volatile bool _engaged;
+    private volatile bool _engages, _engaged, _isMarking;
 
     /// <summary>Pages are known one by one, and can be taken.</summary>
     public bool IsEngaged
@@ -23,7 +25,9 @@ public sealed unsafe partial class GuestPages
         {
             if (!IsEngaged)
             {
-                Recount(_homes.CountPresent());
+                long present = 0;
+                _homes.FindPresent(_ => present++);
+                Recount(present);
             }
 
             CountMerged();
@@ -40,8 +44,19 @@ public sealed unsafe partial class GuestPages
 
         // From here on a page without an entry that says otherwise is looked for by who needs it, and is found if it is there after all.
         Recount(0);
-        IsEngaged = true;
-        _homes.Engage(page =>
+        _engages = true;
+        Interlocked.MemoryBarrier();
+        TouchPinned();
+        try
+        {
+            _homes.Engage();
+        }
+        finally
+        {
+            IsEngaged = true;
+        }
+
+        _homes.FindPresent(page =>
         {
             while (Read(page) is { State: PageState.Untouched } entry)
             {
@@ -52,6 +67,45 @@ public sealed unsafe partial class GuestPages
             }
         });
         _large?.LeaveHoles();
+    }
+
+    // Code of the runtime must never wait for a page that is not there: the thread that answers could be waiting for the runtime, which collects
+    // garbage and waits for the thread that waits for the page. So what is pinned is there, and not protected.
+    private bool NobodyAsks => _engages && !_homes.AreAsked;
+
+    private void AwaitEngaged()
+    {
+        for (var spin = default(SpinWait); !IsEngaged;)
+        {
+            spin.SpinOnce();
+        }
+    }
+
+    private void TouchPinned()
+    {
+        for (int page = 0; page < Count; page++)
+        {
+            if (Read(page) is { Pins: > 0 })
+            {
+                MemoryAdvice.Touch((nint)HomeOf(page));
+            }
+        }
+    }
+
+    // Marks were set since _isMarking was.
+    private void WatchMarked(ReadOnlySpan<int> pages)
+    {
+        try
+        {
+            if (!pages.IsEmpty)
+            {
+                _homes.Watch(pages);
+            }
+        }
+        finally
+        {
+            _isMarking = false;
+        }
     }
 
     private void Recount(long present)

@@ -120,9 +120,11 @@ public sealed unsafe partial class GuestPages
                         return false;
                     }
 
-                    if (IsEngaged && !_homes.AreAsked && forWriting && (entry.State == PageState.Untouched || !entry.IsUnmarked))
+                    bool engages = NobodyAsks;
+                    if (engages && (entry.State == PageState.Untouched || !entry.IsUnmarked))
                     {
-                        // Nobody asks again when the device stores.
+                        // Nobody asks again when the device uses it.
+                        AwaitEngaged();
                         if (!MakePresent(page, forWriting: true, isProcessor: false))
                         {
                             return false;
@@ -135,7 +137,13 @@ public sealed unsafe partial class GuestPages
                     if (Replace(page, entry, (taken ? entry.In(PageState.Private) : entry).Touched().Pinned()))
                     {
                         Moved(taken ? PageState.Untouched : entry.State, taken ? PageState.Private : entry.State);
-                        return true;
+                        if (engages == NobodyAsks)
+                        {
+                            return true;
+                        }
+
+                        // Somebody begins to take charge of pages, and may not have seen this one.
+                        RemovePin(page);
                     }
 
                     break;
@@ -166,8 +174,9 @@ public sealed unsafe partial class GuestPages
         while (true)
         {
             var entry = Read(page);
-            if (entry.State == PageState.Moving)
+            if (entry.State == PageState.Moving || _isMarking)
             {
+                // What is marked already and protected only in a moment would be a page in use that is protected.
                 spin.SpinOnce();
             }
             else if (entry.State != PageState.Private)

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Hypervisor.Engine.Memory.Stores;
 using Hypervisor.Engine.Native;
 using Hypervisor.Engine.Native.Memory;
@@ -175,6 +176,7 @@ public sealed unsafe partial class GuestPages
     private int MarkWatched(int pages)
     {
         Engage();
+        _isMarking = true;
         while (_marked.Count < pages && _lead < Count)
         {
             var entry = Read(_markHand);
@@ -292,10 +294,7 @@ public sealed unsafe partial class GuestPages
 
     private void WatchMarked()
     {
-        if (_marked.Count > 0)
-        {
-            _homes.Watch(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_marked));
-            _marked.Clear();
-        }
+        WatchMarked(CollectionsMarshal.AsSpan(_marked));
+        _marked.Clear();
     }
 }

@@ -73,6 +73,7 @@ public sealed unsafe partial class GuestPages
     {
         var begin = at;
         bool any = false;
+        _isMarking = true;
         for (int left = ReleaseBatch; left > 0 && at.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
         {
             for (int page = first; page < first + count; page++)

@@ -27,6 +27,7 @@ public sealed partial class GuestPages
             }
 
             // Before pages can be taken nobody knows who uses them.
+            _isMarking = true;
             for (int n = 0; n < size && IsEngaged; n++)
             {
                 int page = _random.Next(Count);
@@ -37,11 +38,7 @@ public sealed partial class GuestPages
                 }
             }
 
-            if (_sampled > 0)
-            {
-                _homes.Watch(_sample.AsSpan(0, _sampled));
-            }
-
+            WatchMarked(_sample.AsSpan(0, _sampled));
             return (touched, sampled);
         }
     }

@@ -36,6 +36,7 @@ public sealed unsafe partial class GuestPages
     {
         // First a look without stopping anybody: only pages whose content seems to be elsewhere too are worth watching.
         int candidates = 0;
+        _isMarking = true;
         for (int n = 0; n < pages; n++)
         {
             int page = _shareHand;
@@ -48,12 +49,7 @@ public sealed unsafe partial class GuestPages
             }
         }
 
-        if (candidates == 0)
-        {
-            return 0;
-        }
-
-        _homes.Watch(_candidates.AsSpan(0, candidates));
+        WatchMarked(_candidates.AsSpan(0, candidates));
         int shared = 0;
         byte* copy = (byte*)_swapCopies[0];
         foreach (int page in _candidates.AsSpan(0, candidates))

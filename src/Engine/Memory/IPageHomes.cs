@@ -12,12 +12,12 @@ public unsafe interface IPageHomes : IDisposable
     /// </summary>
     bool AreAsked { get; }
 
-    /// <summary>From now on pages can be taken. Does nothing where they always could, or the second time.</summary>
-    /// <param name="present">Told of each page that has content.</param>
-    void Engage(Action<int> present);
+    /// <summary>From now on pages can be taken, and whoever uses one that is not there waits for it. Neither this nor <see cref="FindPresent"/> is called where <see cref="AreAsked"/>.</summary>
+    void Engage();
 
-    /// <summary>How many pages have content, before <see cref="Engage"/>; costs a look at each.</summary>
-    long CountPresent();
+    /// <summary>Finds the pages that have content, by a look at each.</summary>
+    /// <param name="found">Told of each.</param>
+    void FindPresent(Action<int> found);
 
     /// <summary>
     /// On return no processor uses pages that were marked before the call without asking (or, where they are not asked, stores to them).

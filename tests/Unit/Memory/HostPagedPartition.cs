@@ -29,13 +29,8 @@ internal sealed unsafe class HostPagedPartition(bool usesLargePages = true) : Pa
         return HasPages;
     }
 
-    public void Engage(Action<int> present) => FindPresent(present);
-
-    public long CountPresent()
+    public void Engage()
     {
-        long count = 0;
-        FindPresent(_ => count++);
-        return count;
     }
 
     public void Watch(ReadOnlySpan<int> pages)
@@ -54,7 +49,7 @@ internal sealed unsafe class HostPagedPartition(bool usesLargePages = true) : Pa
         }
     }
 
-    private void FindPresent(Action<int> found)
+    public void FindPresent(Action<int> found)
     {
         using var map = new PageMap();
         foreach (var region in _pages!.Regions.ToArray())

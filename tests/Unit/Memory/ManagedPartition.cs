@@ -30,11 +30,9 @@ internal sealed unsafe class ManagedPartition : PartitionWithoutProcessors, IPag
         }
     }
 
-    public void Engage(Action<int> present)
-    {
-    }
+    public void Engage() => throw new InvalidOperationException();
 
-    public long CountPresent() => 0;
+    public void FindPresent(Action<int> found) => throw new InvalidOperationException();
 
     public void Unwatch(int page)
     {

@@ -54,9 +54,9 @@ internal sealed unsafe class PagedMachine : IPagedPartition, IPageHomes
         return true;
     }
 
-    public void Engage(Action<int> present) => throw new InvalidOperationException();
+    public void Engage() => throw new InvalidOperationException();
 
-    public long CountPresent() => throw new InvalidOperationException();
+    public void FindPresent(Action<int> found) => throw new InvalidOperationException();
 
     public void Unwatch(int page)
     {

@@ -26,11 +26,9 @@ internal sealed unsafe class PagedMemory : IPagedPartition, IPageHomes
         return true;
     }
 
-    public void Engage(Action<int> present)
-    {
-    }
+    public void Engage() => throw new InvalidOperationException();
 
-    public long CountPresent() => 0;
+    public void FindPresent(Action<int> found) => throw new InvalidOperationException();
 
     public void Watch(ReadOnlySpan<int> pages)
     {

@@ -7,7 +7,7 @@ namespace Hypervisor.Tests.Unit.Support;
 internal static class ProcessMappings
 {
     private const int PageSize = 4096, EntryBytes = 8, CompoundHead = 15, CompoundTail = 16;
-    private const ulong Present = 1ul << 63, FrameMask = (1ul << 55) - 1;
+    private const ulong Present = 1ul << 63, WriteProtected = 1ul << 57, FrameMask = (1ul << 55) - 1;
 
     /// <summary>Whether the kernel may make large pages of memory when it is asked to (transparent_hugepage/enabled).</summary>
     public static bool HasLargePages =>
@@ -41,6 +41,15 @@ internal static class ProcessMappings
         var found = new HashSet<int>();
         map.Find(address, pages, page => found.Add((int)page));
         return found;
+    }
+
+    /// <summary>Whether a userfaultfd hears of stores to the page.</summary>
+    public static bool IsProtected(nint address)
+    {
+        using var map = File.OpenHandle("/proc/self/pagemap");
+        Span<byte> entry = stackalloc byte[EntryBytes];
+        Assert.Equal(EntryBytes, RandomAccess.Read(map, entry, address / PageSize * EntryBytes));
+        return (BitConverter.ToUInt64(entry) & WriteProtected) != 0;
     }
 
     /// <summary>How many of the pages of a range are parts of larger ones, and stay with the process as long as those do; null without the right to know (root).</summary>

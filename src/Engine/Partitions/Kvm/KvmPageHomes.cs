@@ -34,7 +34,7 @@ internal sealed unsafe partial class KvmPageHomes : IPageHomes
     public bool AreAsked => false;
 
     /// <inheritdoc/>
-    public void Engage(Action<int> present)
+    public void Engage()
     {
         if (_thread is not null)
         {
@@ -52,18 +52,20 @@ internal sealed unsafe partial class KvmPageHomes : IPageHomes
             _faults.Register(_emptied.Address, _emptied.Length);
         }
 
-        // Answered at once: the guest goes on running while the pages that are there are looked for.
         _thread = new Thread(Answer) { IsBackground = true, Name = "guest memory" };
         _thread.Start();
-        FindPresent(present);
     }
 
     /// <inheritdoc/>
-    public long CountPresent()
+    public void FindPresent(Action<int> found)
     {
-        long count = 0;
-        FindPresent(_ => count++);
-        return count;
+        lock (_mapLock)
+        {
+            foreach (var region in _pages.Regions.ToArray())
+            {
+                _map.Find(region.Host, (long)region.Bytes / PageBytes, page => found(region.FirstPage + (int)page));
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -117,17 +119,6 @@ internal sealed unsafe partial class KvmPageHomes : IPageHomes
         _emptied?.Dispose();
         _stop.Dispose();
         _map.Dispose();
-    }
-
-    private void FindPresent(Action<int> found)
-    {
-        lock (_mapLock)
-        {
-            foreach (var region in _pages.Regions.ToArray())
-            {
-                _map.Find(region.Host, (long)region.Bytes / PageBytes, page => found(region.FirstPage + (int)page));
-            }
-        }
     }
 
     private void Answer()

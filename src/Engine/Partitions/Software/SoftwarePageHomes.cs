@@ -12,12 +12,10 @@ internal sealed unsafe class SoftwarePageHomes(SoftwarePartition partition, Gues
     public bool AreAsked => true;
 
     /// <inheritdoc/>
-    public void Engage(Action<int> present)
-    {
-    }
+    public void Engage() => throw new InvalidOperationException();
 
     /// <inheritdoc/>
-    public long CountPresent() => pages.PagesIn(PageState.Private);
+    public void FindPresent(Action<int> found) => throw new InvalidOperationException();
 
     /// <inheritdoc/>
     public void Watch(ReadOnlySpan<int> pageNumbers)
