@@ -9,9 +9,9 @@ internal sealed record AdvancedSettings
 {
     private const string DebugExitPortName = "debugExit.port", ProcessorModelName = "processor.model", TripleFaultName = "tripleFault.action",
         CodeCacheName = "processor.codeCacheMB", ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback",
-        BalloonMaxName = "sched.mem.maxmemctl", SharingName = "sched.mem.pshare.enable", SaltName = "sched.mem.pshare.salt";
+        BalloonReportingName = "balloon.reporting", BalloonMaxName = "sched.mem.maxmemctl", SharingName = "sched.mem.pshare.enable", SaltName = "sched.mem.pshare.salt";
 
-    private static readonly string[] Names = [ConsoleName, DebugExitPortName, HostLoopbackName, CodeCacheName, ProcessorModelName, BalloonMaxName, SharingName, SaltName, TripleFaultName];
+    private static readonly string[] Names = [BalloonReportingName, ConsoleName, DebugExitPortName, HostLoopbackName, CodeCacheName, ProcessorModelName, BalloonMaxName, SharingName, SaltName, TripleFaultName];
 
     /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
     public ushort? DebugExitPort { get; private init; }
@@ -33,6 +33,9 @@ internal sealed record AdvancedSettings
 
     /// <summary>Most MB that the balloon may take; null for the host's Mem.CtlMaxPercent.</summary>
     public int? BalloonMaxMB { get; private init; }
+
+    /// <summary>The balloon's driver may report free pages by itself; otherwise it is asked for them when the host is short of memory.</summary>
+    public bool OffersFreePageReporting { get; private init; }
 
     /// <summary>Pages of equal content are looked for in this machine.</summary>
     public bool IsPageSharingEnabled { get; private init; }
@@ -75,12 +78,8 @@ internal sealed record AdvancedSettings
                 string other => throw new MachineException($"The advanced setting {HostLoopbackName} is '{other}'; it can be 'allow' or 'deny'."),
             },
             BalloonMaxMB = settings.GetValueOrDefault(BalloonMaxName) is { Length: > 0 } balloon ? ParseBalloonMax(balloon) : null,
-            IsPageSharingEnabled = settings.GetValueOrDefault(SharingName)?.ToUpperInvariant() switch
-            {
-                null or "" or "TRUE" => true,
-                "FALSE" => false,
-                string other => throw new MachineException($"The advanced setting {SharingName} is '{other}'; it can be 'true' or 'false'."),
-            },
+            OffersFreePageReporting = ParseSwitch(settings, BalloonReportingName),
+            IsPageSharingEnabled = ParseSwitch(settings, SharingName),
             PageSharingSalt = settings.GetValueOrDefault(SaltName) is { Length: > 0 } salt ? salt : null,
             ResetOnTripleFault = settings.GetValueOrDefault(TripleFaultName)?.ToUpperInvariant() switch
             {
@@ -90,6 +89,14 @@ internal sealed record AdvancedSettings
             },
         };
     }
+
+    // On unless it says otherwise.
+    private static bool ParseSwitch(Dictionary<string, string> settings, string name) => settings.GetValueOrDefault(name)?.ToUpperInvariant() switch
+    {
+        null or "" or "TRUE" => true,
+        "FALSE" => false,
+        string other => throw new MachineException($"The advanced setting {name} is '{other}'; it can be 'true' or 'false'."),
+    };
 
     private static int ParseCodeCache(string text) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int megabytes)

@@ -90,7 +90,7 @@ internal sealed partial class MachineHardware : IDisposable
             Serial.InputTaken = console.InputTaken = Console.ResumeInput;
             SendInput = settings.InputToVirtioConsole ? bytes => console.SendInput(bytes.Span) : bytes => Serial.Receive(bytes.Span);
             Attach(new VirtioEntropy(Memory, Clock), EntropySlot, events, control);
-            var balloon = new VirtioBalloon(Memory, Clock, GuestStatisticsInterval);
+            var balloon = new VirtioBalloon(Memory, Clock, GuestStatisticsInterval, settings.OffersFreePageReporting);
             Attach(balloon, BalloonSlot, events, control);
             _managed?.Balloon = balloon;
 

@@ -202,6 +202,31 @@ public sealed unsafe class GuestMemory : IDisposable
         return released;
     }
 
+    /// <summary>
+    /// As <see cref="Release"/>, for memory that the guest may have begun to use again: what was used since <see cref="GuestPages.BeginHinting"/>
+    /// stays, except for zeroes. Gives nothing back without <see cref="Pages"/>.
+    /// </summary>
+    /// <returns>Bytes given back.</returns>
+    public long ReleaseHinted(ReadOnlySpan<PageRange> ranges)
+    {
+        if (Pages is not { } pages)
+        {
+            return 0;
+        }
+
+        long released = pages.ReleaseHinted(ranges) * (long)PageSize;
+        foreach (var range in ranges)
+        {
+            ulong bytes = range.Pages * PageSize;
+            if (TryFind(range.GuestAddress, bytes, out var block) && block.Writable)
+            {
+                NotifyWritten(range.GuestAddress, bytes);
+            }
+        }
+
+        return released;
+    }
+
     /// <summary>Tells the partition of writes made through a pointer.</summary>
     public void NotifyWritten(ulong guestAddress, ulong bytes) => Written?.Invoke(guestAddress, bytes);
 

@@ -51,7 +51,7 @@ public sealed record GuestPageStatistics
     /// <summary>Shared pages that became private because they were written.</summary>
     public required long SharedCopies { get; init; }
 
-    /// <summary>Pages the guest gave back by its balloon or as free.</summary>
+    /// <summary>Pages the guest gave back by its balloon, or that it reported or hinted to be free.</summary>
     public required long Released { get; init; }
 
     /// <summary>How long processors waited because the host had no memory to give, over all processors.</summary>

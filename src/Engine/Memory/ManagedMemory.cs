@@ -31,7 +31,7 @@ internal sealed class ManagedMemory : IDisposable
     private readonly int _run;
     private readonly long _since;
     private double _scanDue;
-    private long _nextSample = long.MinValue, _nextCount = long.MinValue;
+    private long _nextSample = long.MinValue, _nextCount = long.MinValue, _nextHints = long.MinValue;
     private readonly Action<Exception> _failed;
     private long _nextReadReport, _nextBlockReport;
     private long _nextSwapReport, _lastSwapTrouble;
@@ -196,6 +196,8 @@ internal sealed class ManagedMemory : IDisposable
         {
             pages.Restore((int)(decision.RestoreBytes / (long)GuestMemory.PageSize), patience);
         }
+
+        AskForHints(pages, decision, state);
     }
 
     /// <summary>Counters now.</summary>
@@ -311,6 +313,20 @@ internal sealed class ManagedMemory : IDisposable
         {
             // So that the next pages to be taken are idle ones.
             pages.Watch(Math.Max(wanted, pages.Count / 64));
+        }
+    }
+
+    // Last of all: it has every page watched, and those that are used have to have time to show it before pages are taken. The driver does not
+    // say what becomes free after it answered, so it is asked again now and then.
+    private void AskForHints(GuestPages pages, in MachineMemoryDecision decision, HostMemoryState state)
+    {
+        bool isWanted = state >= HostMemoryState.Soft || decision.EvictBytes > 0
+            || (pages.IsEngaged && (state == HostMemoryState.Clear || decision.BalloonTargetBytes > BalloonBytes));
+        if (isWanted && _balloon is { CanHint: true, IsHinting: false } balloon && _manager.Now >= _nextHints)
+        {
+            _nextHints = _manager.Now + _manager.HintInterval;
+            pages.BeginHinting();
+            balloon.RequestHints();
         }
     }
 

@@ -57,6 +57,9 @@ internal sealed class MemoryManager : IDisposable
     /// <summary>Where the swap file of a machine is to be; null for none. Set by the host, which knows its folder.</summary>
     public Func<Guid, string?> SwapPathOf { get; set; } = static _ => null;
 
+    /// <summary>A guest is asked for hints of what is free not more often than this, ns: it allocates all of it to answer.</summary>
+    internal long HintInterval { get; set; } = 30 * Second;
+
     /// <summary>Told of changes of the host's state: the one before, the one now, bytes free.</summary>
     public Action<HostMemoryState, HostMemoryState, long>? StateChanged { get; set; }
 

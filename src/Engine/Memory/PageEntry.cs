@@ -11,7 +11,7 @@ internal readonly record struct PageEntry(ulong Bits)
 
     private const int PinShift = 32, StateShift = 56;
     private const ulong PinMask = 0xFF_FFFFul << PinShift, StateMask = 7ul << StateShift;
-    private const ulong WatchedBit = 1ul << 60, SampledBit = 1ul << 61, Marks = WatchedBit | SampledBit;
+    private const ulong WatchedBit = 1ul << 60, SampledBit = 1ul << 61, HintableBit = 1ul << 62, Marks = WatchedBit | SampledBit | HintableBit;
 
     /// <summary>A page nobody has touched or pinned.</summary>
     public PageEntry(PageState state, int index) : this(((ulong)state << StateShift) | (uint)index)
@@ -39,7 +39,10 @@ internal readonly record struct PageEntry(ulong Bits)
     /// <summary>As <see cref="IsWatched"/>, for the sample from which active memory is estimated.</summary>
     public bool IsSampled => (Bits & SampledBit) != 0;
 
-    /// <summary>Neither watched nor sampled.</summary>
+    /// <summary>As <see cref="IsWatched"/>, since before the guest was last asked which pages are free.</summary>
+    public bool IsHintable => (Bits & HintableBit) != 0;
+
+    /// <summary>Nobody wants to know whether it is used.</summary>
     public bool IsUnmarked => (Bits & Marks) == 0;
 
     /// <summary>Somebody uses it: unmarked.</summary>
@@ -49,7 +52,10 @@ internal readonly record struct PageEntry(ulong Bits)
     public PageEntry Watched() => new(Bits | WatchedBit);
 
     /// <summary>Watched and part of the sample.</summary>
-    public PageEntry Sampled() => new(Bits | Marks);
+    public PageEntry Sampled() => new(Bits | WatchedBit | SampledBit);
+
+    /// <summary>Watched from before the guest is asked which pages are free.</summary>
+    public PageEntry Hintable() => new(Bits | WatchedBit | HintableBit);
 
     /// <summary>No longer part of the sample.</summary>
     public PageEntry Unsampled() => new(Bits & ~SampledBit);

@@ -179,6 +179,7 @@ public sealed class MemoryResourceTests : IDisposable
     [Theory]
     [InlineData("sched.mem.maxmemctl", "-1", "whole number of MB")]
     [InlineData("sched.mem.pshare.enable", "maybe", "'true' or 'false'")]
+    [InlineData("balloon.reporting", "no", "'true' or 'false'")]
     public void Settings_of_a_machine_that_cannot_be_are_refused(string name, string value, string message)
     {
         VirtualMachine machine = Create("m", 64, null, (name, value));

@@ -72,6 +72,49 @@ public sealed class MergedPagesTests
     }
 
     [KsmFact]
+    public void What_is_stored_to_a_page_that_lost_its_protection_is_not_lost_by_a_hint()
+    {
+        using var merging = new KernelMerging(isOn: false);
+        using MappedMachine machine = Filled();
+        machine.Pages.Offer(true);
+        machine.Pages.BeginHinting();
+        KernelMerging.Turn(on: true);
+        Until(() => Merged(machine) == Count);
+        KernelMerging.Turn(on: false);
+        for (int page = 0; page < Count; page += 2)
+        {
+            for (int offset = 0; offset < 4096; offset += 8)
+            {
+                machine[page, offset] = page % 4 == 0 ? 0 : (ulong)page;
+            }
+        }
+
+        Assert.InRange(machine.Memory.ReleaseHinted([new PageRange(0, Count)]) / 4096, 1, Count / 4);
+        for (int page = 0; page < Count; page++)
+        {
+            Assert.Equal((page, page % 4 == 0 ? 0 : page % 2 == 0 ? (ulong)page : Fill), (page, machine[page, 4088]));
+        }
+    }
+
+    [UserFaultFact]
+    public void A_hinted_page_that_a_processor_stored_to_is_as_it_left_it()
+    {
+        using MappedMachine machine = Filled();
+        machine.Pages.BeginHinting();
+        for (int page = 0; page < Count; page += 3)
+        {
+            machine[page, 8] = (ulong)page;
+        }
+
+        Assert.Equal(Count - (Count / 3), machine.Pages.ReleaseHinted([new PageRange(0, Count)]));
+        for (int page = 0; page < Count; page++)
+        {
+            Assert.Equal((page, page % 3 == 0 ? (ulong)page : 0), (page, machine[page, 8]));
+            Assert.Equal(page % 3 == 0 ? Fill : 0, machine[page, 16]);
+        }
+    }
+
+    [KsmFact]
     public void Merged_pages_are_taken_last()
     {
         const int Own = 32, Last = 8;

@@ -5,13 +5,14 @@ namespace Hypervisor.Engine.Devices.Virtio;
 
 /// <summary>
 /// A memory balloon (virtio 1.2, 5.5): the guest's driver gives up pages until it holds <see cref="TargetPages"/>, and their host
-/// memory is released; it also reports pages that are free anyway, and statistics. A page is 4096 bytes.
+/// memory is released; it also reports pages that are free anyway, names them when it is asked (hints), and has statistics. A page is
+/// 4096 bytes.
 /// </summary>
-public sealed class VirtioBalloon : VirtioWorkerDevice
+public sealed partial class VirtioBalloon : VirtioWorkerDevice
 {
     private const int InflateQueue = 0, DeflateQueue = 1, StatisticsQueue = 2;
-    private const ulong FeatureStatistics = 1 << 1, FeatureDeflateOnOutOfMemory = 1 << 2, FeatureReporting = 1 << 5;
-    private const int ConfigTarget = 0, ConfigActual = 4, ConfigBytes = 16;
+    private const ulong FeatureStatistics = 1 << 1, FeatureDeflateOnOutOfMemory = 1 << 2, FeatureHinting = 1 << 3, FeaturePoison = 1 << 4, FeatureReporting = 1 << 5;
+    private const int ConfigTarget = 0, ConfigActual = 4, ConfigHintCommand = 8, ConfigPoison = 12, ConfigBytes = 16;
     private const int StatisticSize = 10, MaxStatistics = 64;
     private const int MaxPagesPerRequest = 65536, MaxRanges = 256;
     private const ulong PageSize = GuestMemory.PageSize;
@@ -27,8 +28,10 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     private ushort _heldStatistics;
     private bool _holdsStatistics;
     private bool _statisticsWanted;
+    private readonly bool _offersReporting;
     private uint _target;
     private uint _actual;
+    private uint _poison;
     private volatile BalloonStatistics? _latest;
     private long _releasedBytes;
 
@@ -36,13 +39,14 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     /// <param name="memory">The machine's memory.</param>
     /// <param name="clock">Time for polling and for the statistics.</param>
     /// <param name="statisticsInterval">How often the guest is asked for statistics; zero asks only on <see cref="RequestStatistics"/>.</param>
-    public VirtioBalloon(GuestMemory memory, IMachineClock clock, TimeSpan statisticsInterval)
-        : base(VirtioDeviceType.Balloon, "balloon", memory, ConfigBytes, dedicatedThread: true, 128, 128, 64, 64, 64)
+    /// <param name="offersReporting">The guest may report free pages by itself.</param>
+    public VirtioBalloon(GuestMemory memory, IMachineClock clock, TimeSpan statisticsInterval, bool offersReporting = true)
+        : base(VirtioDeviceType.Balloon, "balloon", memory, ConfigBytes, dedicatedThread: true, 128, 128, 64, HintQueueSize, 64)
     {
         // A thread of its own: what is reported free is out of the guest's reach until it is answered (a driver keeps up to 64 MB waiting), and
         // a release waits for whoever reclaims.
         ArgumentNullException.ThrowIfNull(clock);
-        (_clock, _interval) = (clock, statisticsInterval.Ticks * 100);
+        (_clock, _interval, _offersReporting) = (clock, statisticsInterval.Ticks * 100, offersReporting);
 
         // The driver names free pages as buffers to write to. Nobody writes there, and pinning them would keep them.
         for (int i = StatisticsQueue + 1; i < Queues.Count; i++)
@@ -51,6 +55,7 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
         }
 
         _timer = clock.CreateTimer(RequestStatistics);
+        _hintTimer = clock.CreateTimer(Wake);
     }
 
     /// <summary>Pages the balloon should hold. Setting it asks the guest; it comes as far as it can.</summary>
@@ -71,11 +76,14 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     /// <summary>The latest statistics; null before the first.</summary>
     public BalloonStatistics? Statistics => _latest;
 
-    /// <summary>Bytes of host memory released since power-on by inflation and by free page reports; a page counts each time.</summary>
+    /// <summary>Bytes of host memory released since power-on by inflation, free page reports and hints; a page counts each time.</summary>
     public long ReleasedBytes => Interlocked.Read(ref _releasedBytes);
 
     /// <inheritdoc/>
-    protected override ulong DeviceFeatures => FeatureStatistics | FeatureDeflateOnOutOfMemory | FeatureReporting;
+    protected override ulong DeviceFeatures => FeatureStatistics | FeatureDeflateOnOutOfMemory | FeatureHinting | FeaturePoison | (_offersReporting ? FeatureReporting : 0);
+
+    // What the guest wants to find in its free pages; ours are zeroes.
+    private bool CanEmptyFreePages => !HasFeature(FeaturePoison) || Volatile.Read(ref _poison) == 0;
 
     /// <summary>Asks the driver for new statistics; they arrive later in <see cref="Statistics"/>. From any thread.</summary>
     public void RequestStatistics()
@@ -91,6 +99,14 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
         {
             Volatile.Write(ref _actual, BinaryPrimitives.ReadUInt32LittleEndian(source));
             StoreConfig(ConfigActual, source);
+        }
+        else if (offset >= ConfigPoison)
+        {
+            // In pieces too: a value that is taken for zero by mistake would cost the guest its content.
+            StoreConfig(offset, source);
+            Span<byte> poison = stackalloc byte[sizeof(uint)];
+            ReadConfig(ConfigPoison, poison);
+            Volatile.Write(ref _poison, BinaryPrimitives.ReadUInt32LittleEndian(poison));
         }
     }
 
@@ -110,6 +126,9 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
         _timer.Disarm();
         Volatile.Write(ref _actual, 0);
         StoreConfig(ConfigActual, 0u);
+        Volatile.Write(ref _poison, 0);
+        StoreConfig(ConfigPoison, 0u);
+        ForgetHints();
     }
 
     /// <inheritdoc/>
@@ -118,11 +137,14 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
         bool more = Drain(Queues[InflateQueue]) | Drain(Queues[DeflateQueue]);
         ProcessStatistics(Queues[StatisticsQueue]);
 
-        // The reporting queue is number 4 in the specification, and number 3 for drivers that count only the queues they use.
-        for (int i = StatisticsQueue + 1; i < Queues.Count; i++)
+        // Queue 3 is for hints and queue 4 for reports (virtio 1.2, 5.5.2); drivers that count only the queues they use report by queue 3 when
+        // they do not hint.
+        for (int i = HintQueue; i < Queues.Count; i++)
         {
             more |= Drain(Queues[i]);
         }
+
+        SeeToHints();
 
         if (more)
         {
@@ -134,6 +156,7 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     protected override void Dispose(bool disposing)
     {
         _timer.Dispose();
+        _hintTimer.Dispose();
         base.Dispose(disposing);
     }
 
@@ -150,7 +173,11 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
                 {
                     Inflate();
                 }
-                else if (queue.Index != DeflateQueue)
+                else if (queue.Index == HintQueue && HasFeature(FeatureHinting))
+                {
+                    TakeHint();
+                }
+                else if (queue.Index != DeflateQueue && HasFeature(FeatureReporting))
                 {
                     ReleaseReported();
                 }
@@ -199,25 +226,33 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
         ReleaseRanges();
     }
 
+    // Pages that are to keep another value than zero stay as they are (virtio 1.2, 5.5.6.7.2).
     private void ReleaseReported()
+    {
+        if (CanEmptyFreePages)
+        {
+            AddWritable();
+            ReleaseRanges();
+        }
+    }
+
+    private void AddWritable(bool hinted = false)
     {
         foreach (ref readonly var segment in _chain.Writable)
         {
             ulong start = (segment.GuestAddress + PageSize - 1) & ~(PageSize - 1);
             ulong end = (segment.GuestAddress + segment.Length) & ~(PageSize - 1);
-            AddRange(start, start < end ? (uint)((end - start) / PageSize) : 0);
+            AddRange(start, start < end ? (uint)((end - start) / PageSize) : 0, hinted);
         }
-
-        ReleaseRanges();
     }
 
-    private void AddRange(ulong address, uint pages)
+    private void AddRange(ulong address, uint pages, bool hinted = false)
     {
         if (pages != 0)
         {
             if (_rangeCount == _ranges.Length)
             {
-                ReleaseRanges();
+                ReleaseRanges(hinted);
             }
 
             _ranges[_rangeCount++] = new PageRange(address, pages);
@@ -225,11 +260,12 @@ public sealed class VirtioBalloon : VirtioWorkerDevice
     }
 
     // Page numbers are the guest's word: only its own writable memory is touched.
-    private void ReleaseRanges()
+    private void ReleaseRanges(bool hinted = false)
     {
         if (_rangeCount > 0)
         {
-            Interlocked.Add(ref _releasedBytes, Memory.Release(_ranges.AsSpan(0, _rangeCount)));
+            var ranges = _ranges.AsSpan(0, _rangeCount);
+            Interlocked.Add(ref _releasedBytes, hinted ? Memory.ReleaseHinted(ranges) : Memory.Release(ranges));
             _rangeCount = 0;
         }
     }

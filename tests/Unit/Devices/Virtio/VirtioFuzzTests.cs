@@ -19,7 +19,7 @@ public sealed class VirtioFuzzTests
             io: new DatastoreIo("test", new() { Enabled = true, QueueDepth = 4 }).Attach(new DiskIdentity(default, "", 0, ""), new() { LimitIops = 300 })),
         "entropy" => new VirtioEntropy(memory, clock),
         "console" => new VirtioConsole(memory, new RecordingByteSink()),
-        _ => new VirtioBalloon(memory, clock, TimeSpan.FromSeconds(1)),
+        _ => new VirtioBalloon(memory, clock, TimeSpan.FromSeconds(1), offersReporting: kind == "balloon"),
     };
 
     [Theory]
@@ -30,6 +30,7 @@ public sealed class VirtioFuzzTests
     [InlineData("entropy", 3)]
     [InlineData("console", 4)]
     [InlineData("balloon", 5)]
+    [InlineData("asking balloon", 7)]
     public void Garbage_never_gets_out_of_the_device(string kind, int seed)
     {
         var random = new Random(seed);
@@ -42,6 +43,7 @@ public sealed class VirtioFuzzTests
             for (int step = random.Next(40); step >= 0; step--)
             {
                 Act(driver, random, random.Next(queues));
+                Ask(driver);
             }
 
             clock.Advance(random.Next(3) * 500_000_000L);
@@ -68,6 +70,16 @@ public sealed class VirtioFuzzTests
 
         driver.Start();
         Assert.Equal(15, driver.Status);
+    }
+
+    // For hints, wherever that can be done.
+    private static void Ask(MockVirtioDriver driver)
+    {
+        if (driver.Device is VirtioBalloon { CanHint: true } balloon)
+        {
+            driver.Pages.BeginHinting();
+            balloon.RequestHints();
+        }
     }
 
     private static void Act(MockVirtioDriver driver, Random random, int queue)
