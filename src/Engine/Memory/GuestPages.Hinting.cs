@@ -18,6 +18,7 @@ public sealed unsafe partial class GuestPages
             lock (_reclaim)
             {
                 Engage();
+                _isMarking = true;
                 for (int end = Math.Min(Count, page + ReleaseBatch); page < end; page++)
                 {
                     MarkHintable(page);
@@ -75,13 +76,15 @@ public sealed unsafe partial class GuestPages
         {
             for (int page = first; page < first + count; page++)
             {
-                if (Read(page) is { State: PageState.Private, Pins: 0, IsWatched: false } && HoldsZeroes(page) && TryMark(page, out bool isNew) && isNew)
+                if (Read(page) is { State: PageState.Private, Pins: 0, IsWatched: false } && HoldsZeroes(page))
                 {
                     _marked.Add(page);
                 }
             }
         }
 
+        _isMarking = true;
+        _marked.RemoveAll(page => !TryMark(page, out bool isNew) || !isNew);
         WatchMarked();
         int released = 0;
         for (int left = ReleaseBatch; left > 0 && begin.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
@@ -156,7 +159,7 @@ public sealed unsafe partial class GuestPages
 
         byte* copy = (byte*)_swapCopies[0];
         PageContent.Copy(HomeOf(page), copy);
-        return ShareCopy(page, entry, copy, mayCreate: false);
+        return ShareCopy(page, entry, copy);
     }
 
     private bool HoldsZeroes(int page) => PageContent.IsZero(HomeOf(page)) && !IsMerged(page);
