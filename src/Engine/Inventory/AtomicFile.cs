@@ -11,8 +11,9 @@ internal static class AtomicFile
     /// <summary>Writes beside the target, flushes to the disk, renames over the target and flushes the folder.</summary>
     /// <param name="path">File to replace or to make.</param>
     /// <param name="content">All of its new content.</param>
+    /// <param name="isDurable">It outlasts a failure of power; otherwise nothing is flushed.</param>
     /// <exception cref="IOException">The disk is full or the folder not writable; the old content is untouched.</exception>
-    public static void Replace(string path, ReadOnlySpan<byte> content)
+    public static void Replace(string path, ReadOnlySpan<byte> content, bool isDurable = true)
     {
         string temporary = path + TemporarySuffix;
         try
@@ -20,7 +21,7 @@ internal static class AtomicFile
             using (var stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
             {
                 stream.Write(content);
-                stream.Flush(flushToDisk: true);
+                stream.Flush(isDurable);
             }
 
             File.Move(temporary, path, overwrite: true);
@@ -31,7 +32,10 @@ internal static class AtomicFile
             throw;
         }
 
-        DirectorySync.Flush(Path.GetDirectoryName(path)!);
+        if (isDurable)
+        {
+            DirectorySync.Flush(Path.GetDirectoryName(path)!);
+        }
     }
 
     private static void TryDelete(string path)

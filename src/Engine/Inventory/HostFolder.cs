@@ -31,6 +31,8 @@ public sealed class HostFolder
 
     internal string StatisticsLock => Path.Combine(Root, "statistics.lock");
 
+    internal string Memory => Path.Combine(Root, "memory");
+
     internal string EsxTopSettings => Path.Combine(Root, "esxtop.json");
 
     internal string OlderEvents => Path.Combine(Root, "events.1.jsonl");

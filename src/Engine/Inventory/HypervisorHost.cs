@@ -40,6 +40,8 @@ public sealed partial class HypervisorHost : IDisposable
         {
             memory.SwapPathOf = machine => folder.SwapFileOf(machine);
             memory.StateChanged = RecordMemoryState;
+            memory.Neighbours = new MemoryNotes(folder.Memory, why => Events.Append(
+                "HostMemoryNotSharedEvent", MachineEventSeverity.Warning, $"What machines of other processes take of the memory of {Environment.MachineName} is not known now ({why}). Each process divides the budget as if it were alone."));
         }
 
         if (services.Scheduler is { } scheduler)

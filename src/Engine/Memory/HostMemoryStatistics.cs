@@ -21,6 +21,12 @@ public sealed record HostMemoryStatistics
     /// <summary>Memory of machines beside guest memory, an estimate.</summary>
     public required long OverheadBytes { get; init; }
 
+    /// <summary>What the machines of other processes take, as these said last.</summary>
+    public long OthersBytes { get; init; }
+
+    /// <summary>Memory that the machines of other processes are configured with.</summary>
+    public long OthersMemoryBytes { get; init; }
+
     /// <summary>What is to be free; less brings the states below high.</summary>
     public required long MinFreeBytes { get; init; }
 
@@ -46,11 +52,11 @@ public sealed record HostMemoryStatistics
     public required IReadOnlyList<MachineMemoryStatistics> Machines { get; init; }
 
     /// <summary>What is free of the budget; negative when machines took more.</summary>
-    public long FreeBytes => BudgetBytes - UsedBytes;
+    public long FreeBytes => BudgetBytes - UsedBytes - OthersBytes;
 
     /// <summary>Memory that sharing saves.</summary>
     public long SharedSavedBytes => (SharedPages - SharedFrames) * (long)GuestMemory.PageSize;
 
     /// <summary>By what part of the budget the machines' memory exceeds it; 0 when it does not.</summary>
-    public double OvercommitRatio => BudgetBytes <= 0 ? 0 : Math.Max(0, (double)Machines.Sum(static machine => machine.MemoryBytes) / BudgetBytes - 1);
+    public double OvercommitRatio => BudgetBytes <= 0 ? 0 : Math.Max(0, (double)(Machines.Sum(static machine => machine.MemoryBytes) + OthersMemoryBytes) / BudgetBytes - 1);
 }

@@ -32,6 +32,7 @@ internal sealed class MemoryManager : IDisposable
     private readonly bool _isDriven;
     private readonly MemoryConfigurationSource _source;
     private readonly List<ManagedMemory> _machines = [];
+    private readonly Neighbourhood _neighbours = new();
     private ManagedMemory[] _deciders = [];
     private MachineMemoryInput[] _inputs = [];
     private MachineMemoryDecision[] _decisions = [];
@@ -59,6 +60,12 @@ internal sealed class MemoryManager : IDisposable
 
     /// <summary>A guest is asked for hints of what is free not more often than this, ns: it allocates all of it to answer.</summary>
     internal long HintInterval { get; set; } = 30 * Second;
+
+    /// <summary>Other processes that divide the same budget; null for none. Set by the host, which knows its folder.</summary>
+    public IMemoryNeighbours? Neighbours
+    {
+        set => _neighbours.Others = value;
+    }
 
     /// <summary>Told of changes of the host's state: the one before, the one now, bytes free.</summary>
     public Action<HostMemoryState, HostMemoryState, long>? StateChanged { get; set; }
@@ -143,6 +150,8 @@ internal sealed class MemoryManager : IDisposable
             ConsumedBytes = consumed,
             SharedFrameBytes = sharedFrames * PageSize,
             OverheadBytes = overhead,
+            OthersBytes = _neighbours.UsedBytes,
+            OthersMemoryBytes = _neighbours.MemoryBytes,
             MinFreeBytes = FreeMemoryThresholds.MinFree(BudgetOf(_source.Current)),
             State = machines.Length == 0 ? HostMemoryState.High : _decision.State,
             SharedPages = frames.References + frames.ZeroReferences + merged,
@@ -187,6 +196,11 @@ internal sealed class MemoryManager : IDisposable
                 _machines.Remove(machine);
                 FollowOvercommit();
             }
+
+            if (_machines.Count == 0)
+            {
+                _neighbours.Leave();
+            }
         }
 
         DecideSoon();
@@ -197,11 +211,7 @@ internal sealed class MemoryManager : IDisposable
         long now = _clock(), passed = _last == long.MinValue ? Second : Math.Clamp(now - _last, 0, Second);
         _last = now;
         int count = _deciders.Length;
-        if (_inputs.Length < count)
-        {
-            (_inputs, _decisions) = (new MachineMemoryInput[count], new MachineMemoryDecision[count]);
-        }
-
+        MakeRoomFor(count);
         bool isMerging = configuration.Settings.ShareByKernel && Array.Exists(_deciders, static machine => machine.Pages is { IsMergeable: true }) && KernelSamePages.IsRunning;
         for (int i = 0; i < count; i++)
         {
@@ -217,11 +227,15 @@ internal sealed class MemoryManager : IDisposable
             merged += _deciders[i].Pages?.MergedPages ?? 0;
         }
 
-        used += (_frames.Statistics.Frames + FramesOf(merged)) * PageSize;
-
+        long shared = (_frames.Statistics.Frames + FramesOf(merged)) * PageSize;
+        _neighbours.Exchange(configuration, _deciders, _inputs.AsSpan(0, count), shared, now);
+        used += shared + _neighbours.UsedBytes;
+        int all = count + _neighbours.Count;
+        MakeRoomFor(all);
+        _neighbours.Describe(configuration, _inputs.AsSpan(count, all - count));
         var host = new HostMemoryInput { BudgetBytes = BudgetOf(configuration), UsedBytes = used, ProcessorMHz = configuration.ProcessorMHz, Settings = configuration.Settings };
         var before = _decision.State;
-        _decision = _policy.Decide(host, configuration.Pools, _inputs.AsSpan(0, count), _decisions, now);
+        _decision = _policy.Decide(host, configuration.Pools, _inputs.AsSpan(0, all), _decisions, now);
 
         // What is not private pages stays as it is until the next decision, as far as the meter is concerned.
         _meter.ScarceFrom = privatePages + ((_decision.FreeBytes - _decision.BlockBelowFreeBytes) / PageSize);
@@ -242,6 +256,15 @@ internal sealed class MemoryManager : IDisposable
         }
 
         return _decision.NextAfter;
+    }
+
+    private void MakeRoomFor(int machines)
+    {
+        if (_inputs.Length < machines)
+        {
+            Array.Resize(ref _inputs, machines);
+            Array.Resize(ref _decisions, machines);
+        }
     }
 
     // What goes wrong with a machine's memory (damaged content, a kernel that refuses) ends that machine, not the process.
@@ -286,7 +309,7 @@ internal sealed class MemoryManager : IDisposable
     // Under _lock.
     private void FollowOvercommit()
     {
-        long budget = BudgetOf(_source.Current), memory = 0;
+        long budget = BudgetOf(_source.Current), memory = _neighbours.MemoryBytes;
         foreach (ManagedMemory machine in _machines)
         {
             memory += machine.Plan.MemoryBytes;
