@@ -173,8 +173,7 @@ internal sealed partial class CpuScheduler : IDisposable
             {
                 int slot = world.Slot;
                 long stolen = StolenTime(permit, now);
-                _policy.Stop(world, WorldState.Ready, now);
-                _policy.Refund(world, stolen, now);
+                _policy.Stop(world, WorldState.Ready, now, stolen);
                 Dispatch(slot, now, permit);
             }
             else
@@ -210,8 +209,7 @@ internal sealed partial class CpuScheduler : IDisposable
             bool ran = world.State == WorldState.Running;
             int slot = world.Slot;
             long stolen = ran ? StolenTime(permit, now) : 0;
-            _policy.Withdraw(world, next, now);
-            _policy.Refund(world, stolen, now);
+            _policy.Withdraw(world, next, now, stolen);
             permit.Clear();
             if (ran)
             {

@@ -282,8 +282,11 @@ internal sealed class SchedulingMachine : SchedulingNode
 
     internal int CoStoppedCount { get; set; }
 
-    /// <summary>Progress of the world that was dispatched last: where one that wakes joins in.</summary>
+    /// <summary>Progress of the world that was furthest when it was dispatched last, ns.</summary>
     internal long FrontProgress { get; set; }
+
+    /// <summary>Progress of the furthest of those that run, less the present time, ns; means nothing while none does.</summary>
+    internal long RunningLead { get; set; }
 
     /// <summary>Run and ready time at the last look at homes, ns.</summary>
     internal long LastDemandTime { get; set; }

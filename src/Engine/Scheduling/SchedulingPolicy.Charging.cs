@@ -3,15 +3,6 @@ namespace Hypervisor.Engine.Scheduling;
 // What processor time costs: tags of shares, reservations and limits, and what limits hold back.
 internal sealed partial class SchedulingPolicy
 {
-    /// <summary>Gives back what a world was charged for while something else had its processor.</summary>
-    public void Refund(World world, long time, long now)
-    {
-        if (time > 0)
-        {
-            Charge(world.Machine, -time, now);
-        }
-    }
-
     private void Prepay(World world, long slice, long now)
     {
         world.SliceEnd = now + slice;

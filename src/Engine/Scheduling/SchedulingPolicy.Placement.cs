@@ -120,6 +120,8 @@ internal sealed partial class SchedulingPolicy
             machine.LargestSkew = Math.Max(machine.LargestSkew, skew);
             if (skew >= _options.MaxSkew)
             {
+                // What keeps a processor from leaving (a busy host) must not keep it from running for as long again.
+                world.Progress = Math.Min(world.Progress, machine.Ready.TopKey + _options.RunCredit);
                 world.Enter(WorldState.CoStopped, now);
                 machine.CoStopped[machine.CoStoppedCount++] = world;
                 return;
@@ -128,6 +130,11 @@ internal sealed partial class SchedulingPolicy
 
         MakeReady(world, now, woke: false);
     }
+
+    // Where a world that wakes joins in: a slice behind the furthest at most. Nobody looks at worlds that run alone: they may be seconds
+    // further than when they were dispatched.
+    private long FrontProgressOf(SchedulingMachine machine, long now) =>
+        machine.RunningWorlds == 0 ? machine.FrontProgress : Math.Max(machine.FrontProgress, machine.RunningLead + now - _options.Slice);
 
     private void ReleaseCoStopped(SchedulingMachine machine, long now)
     {

@@ -79,7 +79,7 @@ internal sealed partial class SchedulingPolicy
         UpdateReservations(machine, now);
         world.UsedSlice = false;
         // A processor that had nothing to do did not fall behind its siblings.
-        world.Progress = Math.Max(world.Progress, machine.FrontProgress);
+        world.Progress = Math.Max(world.Progress, FrontProgressOf(machine, now));
         int idle = FindIdle(world);
         if (idle < 0)
         {
@@ -119,11 +119,20 @@ internal sealed partial class SchedulingPolicy
     }
 
     /// <summary>A world leaves its processor: it has no work (idle or blocked), or others are to have the processor (ready).</summary>
-    public void Stop(World world, WorldState next, long now)
+    /// <param name="world">Which.</param>
+    /// <param name="next">What it does now.</param>
+    /// <param name="now">Now, ns.</param>
+    /// <param name="stolen">Time since it was dispatched in which something else had its processor, ns: it is not charged for that.</param>
+    public void Stop(World world, WorldState next, long now, long stolen = 0)
     {
         Advance(now);
         SchedulingMachine machine = world.Machine;
         Settle(world, now);
+        if (stolen > 0)
+        {
+            Charge(machine, -stolen, now);
+        }
+
         ProcessorSlot slot = _slots[world.Slot];
         slot.Running = null;
         if (_enabled.Contains(world.Slot))
@@ -131,7 +140,8 @@ internal sealed partial class SchedulingPolicy
             _idle.Add(world.Slot);
         }
 
-        world.Progress += now - world.RunningSince;
+        world.Progress += now - world.RunningSince - stolen;
+        machine.FrontProgress = Math.Max(machine.FrontProgress, world.Progress - _options.Slice);
         world.StopRequested = false;
         for (SchedulingNode? node = machine; node is not null; node = node.Parent)
         {
@@ -152,8 +162,8 @@ internal sealed partial class SchedulingPolicy
         ReleaseCoStopped(machine, now);
     }
 
-    /// <summary>A world that has no processor does not want one any more.</summary>
-    public void Withdraw(World world, WorldState next, long now)
+    /// <summary>A world does not want a processor any more. If it has one it leaves it, as in <see cref="Stop"/>.</summary>
+    public void Withdraw(World world, WorldState next, long now, long stolen = 0)
     {
         Advance(now);
         SchedulingMachine machine = world.Machine;
@@ -173,7 +183,7 @@ internal sealed partial class SchedulingPolicy
                 BecomeInactive(world, next, now);
                 break;
             case WorldState.Running:
-                Stop(world, next, now);
+                Stop(world, next, now, stolen);
                 return;
             default:
                 world.Enter(next, now);
@@ -253,6 +263,7 @@ internal sealed partial class SchedulingPolicy
             Dequeue(machine, machine.AffinityClass);
         }
 
+        machine.RunningLead = machine.RunningWorlds == 0 ? world.Progress - now : Math.Max(machine.RunningLead, world.Progress - now);
         for (SchedulingNode? node = machine; node is not null; node = node.Parent)
         {
             node.RunningWorlds++;

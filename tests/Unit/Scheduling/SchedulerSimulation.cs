@@ -225,8 +225,7 @@ internal sealed class SchedulerSimulation
         load.Left = load.Sleep == 0 ? Second : Math.Max(0, load.Left - (Now - world.RunningSince));
         _generation[slot]++;
         long start = Begin();
-        Policy.Stop(world, next, Now);
-        Policy.Refund(world, stolen, Now);
+        Policy.Stop(world, next, Now, stolen);
         End(start);
         load.Stolen += stolen;
         Dispatch(slot);

@@ -287,6 +287,40 @@ public sealed class SchedulingPolicyTests
         AssertRan(simulation, other, 0.4);
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(60)]
+    public void A_processor_that_wakes_beside_one_that_ran_long_alone_joins_it_and_holds_nobody_up(int disturbanceMilliseconds)
+    {
+        SchedulerSimulation simulation = TwoProcessors();
+        SchedulingMachine wide = simulation.AddHog(simulation.Policy.Root, "wide", new CpuEntitlement(1000), worlds: 4);
+        simulation.RunUntil(10 * Millisecond);
+        foreach (World world in wide.Worlds.Skip(1))
+        {
+            simulation.Block(world);
+        }
+
+        // The first is alone for three seconds; then it pauses, and its siblings wake beside others.
+        simulation.RunUntil(3 * Second);
+        simulation.Wake(wide.Worlds[1]);
+        simulation.RunUntil(4 * Second);
+        simulation.Block(wide.Worlds[1]);
+        simulation.AddHog(simulation.Policy.Root, "other", new CpuEntitlement(1000), worlds: 2);
+        simulation.LongestDisturbance = disturbanceMilliseconds * Millisecond;
+        simulation.Wake(wide.Worlds[2]);
+        simulation.Wake(wide.Worlds[3]);
+        simulation.RunUntil(4200 * Millisecond);
+        simulation.Wake(wide.Worlds[1]);
+        long[] before = [.. wide.Worlds.Select(world => world.TimesAt(simulation.Now).Run)];
+        simulation.RunUntil(14_200 * Millisecond);
+        long[] ran = [.. wide.Worlds.Select((world, i) => world.TimesAt(simulation.Now).Run - before[i])];
+        Assert.InRange(ran.Max() - ran.Min(), 0, (simulation.Policy.Options.Slice * 4) + (simulation.LongestDisturbance * 20));
+        if (disturbanceMilliseconds == 0)
+        {
+            Assert.InRange(wide.LargestSkew, 0, simulation.Policy.Options.Slice * 2);
+        }
+    }
+
     [Fact]
     public void An_affinity_list_is_obeyed()
     {
