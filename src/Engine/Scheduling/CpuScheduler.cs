@@ -25,7 +25,8 @@ internal sealed partial class CpuScheduler : IDisposable
     private int _nextGroup = IdsPerGroup;
     private volatile bool _ended;
 
-    public CpuScheduler(HostTopology topology, SchedulingOptions? options = null) => _policy = new SchedulingPolicy(topology, options);
+    public CpuScheduler(HostTopology topology, SchedulingOptions? options = null) =>
+        _policy = new SchedulingPolicy(topology, options) { TimeStolenFrom = StolenTime };
 
     /// <summary>Physical processors and their speed.</summary>
     public HostTopology Topology => _policy.Topology;
@@ -172,8 +173,8 @@ internal sealed partial class CpuScheduler : IDisposable
             if (world.State == WorldState.Running)
             {
                 int slot = world.Slot;
-                long stolen = StolenTime(permit, now);
-                _policy.Stop(world, WorldState.Ready, now, stolen);
+                _policy.Stop(world, WorldState.Ready, now);
+                permit.UsedAtStop = permit.UsedSeen;
                 Dispatch(slot, now, permit);
             }
             else
@@ -208,8 +209,8 @@ internal sealed partial class CpuScheduler : IDisposable
             long now = Now;
             bool ran = world.State == WorldState.Running;
             int slot = world.Slot;
-            long stolen = ran ? StolenTime(permit, now) : 0;
-            _policy.Withdraw(world, next, now, stolen);
+            _policy.Withdraw(world, next, now);
+            permit.UsedAtStop = permit.UsedSeen;
             permit.Clear();
             if (ran)
             {
@@ -253,16 +254,22 @@ internal sealed partial class CpuScheduler : IDisposable
     private static WorldPermit PermitOf(World world) => (WorldPermit)world.Tag!;
 
     // Other programs of the host had the processor meanwhile: the machine is owed that time. What nobody competes for is not counted.
-    private long StolenTime(WorldPermit permit, long now)
+    private long StolenTime(World world, long now)
     {
         if (!_limits && !_policy.HasWaiting)
         {
             return 0;
         }
 
-        long used = permit.UsedTime, before = permit.UsedAtStop, wall = now - permit.World.RunningSince;
-        permit.UsedAtStop = used;
-        return used < 0 ? 0 : Math.Clamp(wall - (used - before), 0, wall);
+        WorldPermit permit = PermitOf(world);
+        long used = permit.UsedTime, wall = now - world.RunningSince;
+        if (used < 0)
+        {
+            return 0;
+        }
+
+        permit.UsedSeen = used;
+        return Math.Clamp(wall - (used - permit.UsedAtStop), 0, wall);
     }
 
     private SchedulingPool PoolOf(Guid? id) => id is { } known && _pools.TryGetValue(known, out SchedulingPool? pool) ? pool : _policy.Root;

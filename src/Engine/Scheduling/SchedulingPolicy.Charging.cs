@@ -10,18 +10,19 @@ internal sealed partial class SchedulingPolicy
         Charge(world.Machine, slice, now);
     }
 
-    // Charges a running world up to now: gives back what it paid ahead, or takes what it ran beyond its slice.
+    // Charges a running world up to now: gives back what it paid ahead, or takes what it ran beyond its slice, without what was stolen of
+    // it. Taken first and given back later, that would not come out even: a reservation's tag is bounded upwards.
     private void Settle(World world, long now)
     {
-        long owed = now - world.ChargedUntil;
-        if (owed == 0)
+        long stolen = TimeStolenFrom is null ? 0 : Math.Max(world.StolenTime, TimeStolenFrom(world, now));
+        long beyond = now - world.ChargedUntil, owed = beyond - (stolen - world.StolenTime);
+        (world.ChargedUntil, world.StolenTime) = (now, stolen);
+        if (owed != 0)
         {
-            return;
+            Charge(world.Machine, owed, now);
         }
 
-        world.ChargedUntil = now;
-        Charge(world.Machine, owed, now);
-        if (owed > 0 && !IsWanted(world.Slot))
+        if (beyond > 0 && !IsWanted(world.Slot))
         {
             ForgetTimeAlone(world);
         }

@@ -55,6 +55,11 @@ internal sealed partial class SchedulingPolicy
     /// <summary>Some world wants a processor and has none.</summary>
     public bool HasWaiting => Root.ActiveWorlds > Root.RunningWorlds;
 
+    /// <summary>
+    /// Says for how long, since it was dispatched, something else has had the processor of a world that runs, ns: it is not charged for that. Null: never.
+    /// </summary>
+    public Func<World, long, long>? TimeStolenFrom { get; set; }
+
     /// <summary>World that runs on a processor, or null.</summary>
     public World? RunningOn(int slot) => _slots[slot].Running;
 
@@ -119,20 +124,11 @@ internal sealed partial class SchedulingPolicy
     }
 
     /// <summary>A world leaves its processor: it has no work (idle or blocked), or others are to have the processor (ready).</summary>
-    /// <param name="world">Which.</param>
-    /// <param name="next">What it does now.</param>
-    /// <param name="now">Now, ns.</param>
-    /// <param name="stolen">Time since it was dispatched in which something else had its processor, ns: it is not charged for that.</param>
-    public void Stop(World world, WorldState next, long now, long stolen = 0)
+    public void Stop(World world, WorldState next, long now)
     {
         Advance(now);
         SchedulingMachine machine = world.Machine;
         Settle(world, now);
-        if (stolen > 0)
-        {
-            Charge(machine, -stolen, now);
-        }
-
         ProcessorSlot slot = _slots[world.Slot];
         slot.Running = null;
         if (_enabled.Contains(world.Slot))
@@ -140,7 +136,7 @@ internal sealed partial class SchedulingPolicy
             _idle.Add(world.Slot);
         }
 
-        world.Progress += now - world.RunningSince - stolen;
+        world.Progress += now - world.RunningSince - world.StolenTime;
         machine.FrontProgress = Math.Max(machine.FrontProgress, world.Progress - _options.Slice);
         world.StopRequested = false;
         for (SchedulingNode? node = machine; node is not null; node = node.Parent)
@@ -163,7 +159,7 @@ internal sealed partial class SchedulingPolicy
     }
 
     /// <summary>A world does not want a processor any more. If it has one it leaves it, as in <see cref="Stop"/>.</summary>
-    public void Withdraw(World world, WorldState next, long now, long stolen = 0)
+    public void Withdraw(World world, WorldState next, long now)
     {
         Advance(now);
         SchedulingMachine machine = world.Machine;
@@ -183,7 +179,7 @@ internal sealed partial class SchedulingPolicy
                 BecomeInactive(world, next, now);
                 break;
             case WorldState.Running:
-                Stop(world, next, now, stolen);
+                Stop(world, next, now);
                 return;
             default:
                 world.Enter(next, now);
@@ -278,6 +274,7 @@ internal sealed partial class SchedulingPolicy
         world.Enter(WorldState.Running, now);
         world.Slot = slot;
         world.RunningSince = world.ChargedUntil = now;
+        world.StolenTime = 0;
         machine.FrontProgress = Math.Max(machine.FrontProgress, world.Progress);
         _slots[slot].Running = world;
         _idle.Remove(slot);

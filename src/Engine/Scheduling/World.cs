@@ -62,6 +62,9 @@ internal sealed class World
     /// <summary>Up to when its machine and pools have been charged for it, ns.</summary>
     internal long ChargedUntil { get; set; }
 
+    /// <summary>Time since it was dispatched in which something else had its processor, as far as that is known, ns.</summary>
+    internal long StolenTime { get; set; }
+
     /// <summary>Processor time by which siblings are compared, ns: what it ran, and what it would have run while it had nothing to do.</summary>
     internal long Progress { get; set; }
 

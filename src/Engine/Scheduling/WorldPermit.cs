@@ -58,6 +58,9 @@ internal sealed class WorldPermit
     /// <summary>Processor time of the thread when it last left a contended processor, ns.</summary>
     internal long UsedAtStop { get; set; }
 
+    /// <summary>Processor time of the thread when it was last asked for what was stolen of it, ns.</summary>
+    internal long UsedSeen { get; set; }
+
     /// <summary>Processor time of the thread at the last look, and when that was, ns.</summary>
     internal long LastUsed { get; set; }
 

@@ -20,7 +20,7 @@ internal sealed class SchedulerSimulation
 
     public SchedulerSimulation(HostTopology topology, int seed = 1, SchedulingOptions? options = null)
     {
-        Policy = new SchedulingPolicy(topology, options);
+        Policy = new SchedulingPolicy(topology, options) { TimeStolenFrom = (world, now) => _loads[world].StolenSince is >= 0 and var since ? now - since : 0 };
         _generation = new int[topology.Count];
         _random = new Random(seed);
     }
@@ -47,8 +47,8 @@ internal sealed class SchedulerSimulation
 
         public long WokeAt = -1;
 
-        /// <summary>Time on processors that other programs of the host had in truth, ns.</summary>
-        public long Stolen;
+        /// <summary>Time on processors that other programs of the host had in truth, ns; and since when one has it, or -1.</summary>
+        public long Stolen, StolenSince = -1;
     }
 
     public SchedulingPolicy Policy { get; }
@@ -132,6 +132,8 @@ internal sealed class SchedulerSimulation
         Policy.Withdraw(world, WorldState.Blocked, Now);
         if (ran)
         {
+            _loads[world].Stolen += _loads[world].StolenSince >= 0 ? Now - _loads[world].StolenSince : 0;
+            _loads[world].StolenSince = -1;
             _generation[slot]++;
             Dispatch(slot);
         }
@@ -177,6 +179,7 @@ internal sealed class SchedulerSimulation
                 {
                     if (LongestDisturbance > 0)
                     {
+                        _loads[Policy.RunningOn(what.Slot)!].StolenSince = Now;
                         long disturbance = (long)(_random.NextDouble() * LongestDisturbance);
                         Schedule(Now + disturbance, new Event(EventKind.Leave, what.World, what.Slot, what.Generation, null));
                     }
@@ -199,7 +202,7 @@ internal sealed class SchedulerSimulation
                 DispatchIdle();
                 break;
             case EventKind.Leave when _generation[what.Slot] == what.Generation:
-                Leave(what.Slot, WorldState.Ready, Now - what.World!.SliceEnd);
+                Leave(what.Slot, WorldState.Ready);
                 DispatchIdle();
                 break;
             case EventKind.LimitRelease:
@@ -218,16 +221,17 @@ internal sealed class SchedulerSimulation
         }
     }
 
-    private void Leave(int slot, WorldState next, long stolen = 0)
+    private void Leave(int slot, WorldState next)
     {
         World world = Policy.RunningOn(slot)!;
         Load load = _loads[world];
         load.Left = load.Sleep == 0 ? Second : Math.Max(0, load.Left - (Now - world.RunningSince));
         _generation[slot]++;
         long start = Begin();
-        Policy.Stop(world, next, Now, stolen);
+        Policy.Stop(world, next, Now);
         End(start);
-        load.Stolen += stolen;
+        load.Stolen += load.StolenSince >= 0 ? Now - load.StolenSince : 0;
+        load.StolenSince = -1;
         Dispatch(slot);
     }
 

@@ -91,6 +91,31 @@ public sealed class SchedulingScenarioTests
 
     [Theory]
     [MemberData(nameof(Seeds))]
+    public void A_small_reservation_is_no_more_than_that_where_other_programs_have_the_processors_now_and_then(int seed)
+    {
+        var random = new Random(seed);
+        var simulation = new SchedulerSimulation(HostTopology.Uniform(2, processorMHz: MHz), seed) { LongestDisturbance = random.Next(60, 160) * Millisecond };
+        SchedulingPool pool = simulation.Policy.AddPool(simulation.Policy.Root, "pool", new CpuEntitlement(1000), 0);
+        SchedulingMachine[] machines =
+        [
+            simulation.AddHog(pool, "reserved", new CpuEntitlement(1000, 2)),
+            simulation.AddHog(pool, "beside", new CpuEntitlement(1000)),
+            .. Enumerable.Range(0, 4).Select(i => simulation.AddHog(simulation.Policy.Root, $"m{i}", new CpuEntitlement(1000))),
+        ];
+
+        // Somebody who wakes all the time has the others' accounts settled.
+        simulation.AddSleeper(simulation.Policy.Root, "sleeper", new CpuEntitlement(100), Millisecond / 10, 10 * Millisecond);
+        simulation.RunUntil(2 * Second);
+        long[] before = [.. machines.Select(simulation.UsedTime)];
+        simulation.RunUntil(302 * Second);
+        double[] used = [.. machines.Select((machine, i) => (simulation.UsedTime(machine) - before[i]) / (300.0 * Second) * MHz)];
+        double owed = used.Sum() / 5;
+        Assert.InRange(used[0] + used[1], owed * 0.9, owed * 1.1);
+        Assert.All(used.Skip(2), mhz => Assert.InRange(mhz, owed * 0.9, owed * 1.1));
+    }
+
+    [Theory]
+    [MemberData(nameof(Seeds))]
     public void Reservations_are_kept_limits_hold_and_nobody_starves_among_sleepers_and_hogs(int seed)
     {
         var random = new Random(seed);
