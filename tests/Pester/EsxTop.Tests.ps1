@@ -94,6 +94,18 @@ Describe 'EsxTop' {
         Get-EsxTop -CounterName Coff* -ErrorAction Stop | Should -BeNullOrEmpty
     }
 
+    It 'shows its panels within 80 columns, numbers at the right, and all columns on request' {
+        foreach ($panel in 'Cpu', 'Memory', 'VMDisk', 'Network', 'Power', 'Interrupt') {
+            $lines = (Get-EsxTop $panel -Delay 0.1 -Expand | Out-String -Width 80) -split '\r?\n'
+            ($lines | Measure-Object -Property Length -Maximum).Maximum | Should -BeLessOrEqual 80
+        }
+        $cpu = (Get-EsxTop -Delay 0.2 | Out-String -Width 80) -split '\r?\n'
+        $cpu[1] | Should -Match '^\s+ID NAME\s+NWLD\s+%USED\s+%RUN\s+%WAIT\s+%RDY\s+%CSTP %MLMTD %SWPWT$'
+        $cpu[3] | Should -Match '^\s+\d+ web\s+2(\s+\d+\.\d\d){6,7}\s*$'
+        $all = Get-EsxTop -Delay 0.2 | Format-Table -View All | Out-String -Width 200
+        $all | Should -Match 'NWLD %USED\s+%RUN %SYS\s+%WAIT %VMWAIT\s+%RDY\s+%IDLE %OVRLP %CSTP %MLMTD %SWPWT'
+    }
+
     It 'holds a limit and shows it' {
         # A limit is of the time that the operating system counted, so it has to be lower than what a busy host leaves.
         $null = Set-VMResource web -CpuLimitMhz ([math]::Floor((Get-VMHost).CpuTotalMhz / (Get-VMHost).NumCpuUsable / 100))

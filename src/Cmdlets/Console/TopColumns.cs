@@ -15,7 +15,7 @@ internal static class TopColumns
     public static IReadOnlyList<TopColumn> Of(Type rows) => Known.GetOrAdd(rows, static type =>
     {
         PropertyInfo[] properties = type.GetProperties(BindingFlags.Public | BindingFlags.Instance);
-        IReadOnlyList<ViewColumn> view = ViewCatalog.For(type)
+        IReadOnlyList<ViewColumn> view = ViewCatalog.AllFor(type)
             ?? [.. properties.Select(static property => new ViewColumn(property.Name, property.Name, property.PropertyType.IsValueType))];
         return
         [

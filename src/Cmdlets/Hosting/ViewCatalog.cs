@@ -13,18 +13,24 @@ internal sealed record ViewColumn(string Label, string Property, bool RightAlign
 /// <summary>The table views of <c>module/Hypervisor.Format.ps1xml</c>, the very file that PowerShell reads; it is embedded here for <c>hv</c> and for screens.</summary>
 internal static class ViewCatalog
 {
-    private static readonly Lazy<Dictionary<string, IReadOnlyList<ViewColumn>>> Views = new(Read);
+    /// <summary>Name of the second view of a type, with all the columns that do not fit into its default one.</summary>
+    private const string All = "All";
+
+    private static readonly Lazy<ILookup<string, (string Name, IReadOnlyList<ViewColumn> Columns)>> Views = new(Read);
 
     /// <summary>The columns for a type, or null when it has no view.</summary>
-    public static IReadOnlyList<ViewColumn>? For(Type type) => Views.Value.GetValueOrDefault(type.FullName ?? "");
+    public static IReadOnlyList<ViewColumn>? For(Type type) => Views.Value[type.FullName ?? ""].FirstOrDefault().Columns;
 
-    private static Dictionary<string, IReadOnlyList<ViewColumn>> Read()
+    /// <summary>All columns for a type, for where there is room or a choice; null when it has no view.</summary>
+    public static IReadOnlyList<ViewColumn>? AllFor(Type type) => Views.Value[type.FullName ?? ""].FirstOrDefault(static view => view.Name == All).Columns ?? For(type);
+
+    private static ILookup<string, (string Name, IReadOnlyList<ViewColumn> Columns)> Read()
     {
         using Stream stream = Assembly.GetExecutingAssembly().GetManifestResourceStream("Hypervisor.Format.ps1xml")
             ?? throw new InvalidOperationException("The format views are not embedded.");
         var document = new XmlDocument();
         document.Load(stream);
-        var views = new Dictionary<string, IReadOnlyList<ViewColumn>>(StringComparer.Ordinal);
+        var views = new List<(string Type, string Name, IReadOnlyList<ViewColumn> Columns)>();
         foreach (XmlElement view in document.SelectNodes("/Configuration/ViewDefinitions/View[TableControl]")!)
         {
             XmlElement[] headers = [.. view.SelectNodes("TableControl/TableHeaders/TableColumnHeader")!.Cast<XmlElement>()];
@@ -36,10 +42,10 @@ internal static class ViewCatalog
             })];
             foreach (XmlElement name in view.SelectNodes("ViewSelectedBy/TypeName")!)
             {
-                views.TryAdd(name.InnerText, columns);
+                views.Add((name.InnerText, view["Name"]?.InnerText ?? "", columns));
             }
         }
 
-        return views;
+        return views.ToLookup(static view => view.Type, static view => (view.Name, view.Columns), StringComparer.Ordinal);
     }
 }

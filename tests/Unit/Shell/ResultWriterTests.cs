@@ -35,6 +35,31 @@ public sealed class ResultWriterTests : IDisposable
             Type type = typeof(HypervisorHost).Assembly.GetType(view.SelectSingleNode("ViewSelectedBy/TypeName")!.InnerText, throwOnError: true)!;
             Assert.NotNull(ViewCatalog.For(type));
             Assert.All(ViewCatalog.For(type)!, column => Assert.NotNull(type.GetProperty(column.Property)));
+            Assert.All(ViewCatalog.AllFor(type)!, column => Assert.NotNull(type.GetProperty(column.Property)));
+        }
+    }
+
+    [Fact]
+    public void Panels_fit_into_80_columns_with_room_for_a_name_and_all_of_their_columns_are_in_another_view()
+    {
+        const int Usable = 79, Name = 12;
+        using Stream stream = typeof(ViewCatalog).Assembly.GetManifestResourceStream("Hypervisor.Format.ps1xml")!;
+        var document = new XmlDocument();
+        document.Load(stream);
+        XmlElement[] panels = [.. document.SelectNodes("//View[starts-with(Name, 'EsxTop')]")!.Cast<XmlElement>().Where(static view => !view["Name"]!.InnerText.EndsWith("Counter", StringComparison.Ordinal) && !view["Name"]!.InnerText.EndsWith("Topology", StringComparison.Ordinal))];
+        Assert.Equal(7, panels.Length);
+        foreach (XmlElement view in panels)
+        {
+            XmlElement[] headers = [.. view.SelectNodes("TableControl/TableHeaders/TableColumnHeader")!.Cast<XmlElement>()];
+            int[] widths = [.. headers.Select(static header => header["Width"] is { } width ? int.Parse(width.InnerText, System.Globalization.CultureInfo.InvariantCulture) : Name)];
+            Assert.InRange(widths.Sum() + widths.Length - 1, 0, Usable);
+
+            // PowerShell writes rows as they come when the first column has a width, and a header that does not fit takes two lines.
+            Assert.NotNull(headers[0]["Width"]);
+            Assert.All(headers.Zip(widths), static pair => Assert.True(pair.First["Label"]!.InnerText.Length <= pair.Second, pair.First["Label"]!.InnerText));
+            Type type = typeof(HypervisorHost).Assembly.GetType(view.SelectSingleNode("ViewSelectedBy/TypeName")!.InnerText, throwOnError: true)!;
+            Assert.True(ViewCatalog.AllFor(type)!.Count >= ViewCatalog.For(type)!.Count);
+            Assert.Empty(ViewCatalog.For(type)!.Select(static column => column.Property).Except(ViewCatalog.AllFor(type)!.Select(static column => column.Property)));
         }
     }
 
@@ -71,6 +96,24 @@ public sealed class ResultWriterTests : IDisposable
         _temporary.Create("a");
         Assert.All(Write(OutputFormat.Table, width: 20).Split(Environment.NewLine), static line => Assert.InRange(line.Length, 0, 20));
     }
+
+    [Theory]
+    [InlineData(0, "Name               Count Text Note                        Total", "a-rather-long-name 12345 yes  some words of no importance   6.5")]
+    [InlineData(62, "Name               Count Text Note                       Total", "a-rather-long-name 12345 yes  some words of no importan…   6.5")]
+    [InlineData(40, "Name        Count Text Note        Total", "a-rather-l… 12345 yes  some words…   6.5")]
+    [InlineData(37, "Name         Count Text Note", "a-rather-lo… 12345 yes  some words o…")]
+    [InlineData(20, "Name           Count", "a-rather-long… 12345")]
+    [InlineData(6, "Name", "a-rat…")]
+    public void In_a_narrow_terminal_texts_are_shortened_and_then_columns_left_out_but_no_number_is_cut(int width, string header, string row)
+    {
+        using var writer = new StringWriter();
+        ViewColumn[] columns = [new("Name", "Name", false), new("Count", "Count", true), new("Text", "Text", false), new("Note", "Note", false), new("Total", "Total", true, "0.0")];
+        TableWriter.Write([new Row("a-rather-long-name", 12345, "yes", "some words of no importance", 6.5)], columns, writer, width);
+        string[] lines = writer.ToString().Split(Environment.NewLine);
+        Assert.Equal((header, row), (lines[0], lines[2]));
+    }
+
+    private sealed record Row(string Name, int Count, string Text, string Note, double Total);
 
     private string Write(OutputFormat format, int width = 0)
     {
