@@ -110,7 +110,7 @@ Describe 'Storage I/O control' {
         Get-EsxTop Disk -Delay 0.2 | Out-String -Width 300 | Should -Match 'DQLEN\s+ACTV\s+QUED.*DAVG/cmd\s+KAVG/cmd\s+GAVG/cmd\s+QAVG/cmd'
         $names = (Get-EsxTop -Batch -Delay 0.2 | ConvertFrom-Csv)[0].PSObject.Properties.Name
         $names | Where-Object { $_ -like '*\Physical Disk SCSI Device(*)\Average Kernel MilliSec/Command' } | Should -HaveCount 1
-        $names | Where-Object { $_ -like '*\Virtual Disk(web:Hard disk 1)\Commands/sec' } | Should -HaveCount 1
+        $names | Where-Object { $_ -like '*\Virtual Disk(web:scsi0:0)\Commands/sec' } | Should -HaveCount 1
     }
 
     It 'shows disks and datastores as tables' {

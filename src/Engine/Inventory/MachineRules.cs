@@ -76,7 +76,7 @@ internal static class MachineRules
     {
         if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength)
         {
-            throw new InvalidConfigurationException($"A name has 1 to {MaxNameLength} characters; this one has {name?.Length ?? 0}.");
+            throw new InvalidConfigurationException($"A name has 1 to {MaxNameLength} characters; this one has {(string.IsNullOrWhiteSpace(name) ? "none but spaces" : name.Length)}.");
         }
 
         if (name != name.Trim())

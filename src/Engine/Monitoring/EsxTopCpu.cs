@@ -110,7 +110,7 @@ public sealed class EsxTopCpu : IEsxTopRow
     public double PctWait { get; }
 
     /// <summary>%VMWAIT: the wait time without idle.</summary>
-    public double PctVMWait => Math.Max(0, PctWait - PctIdle);
+    public double PctVMWait => Math.Round(Math.Max(0, PctWait - PctIdle), 2);
 
     /// <summary>%RDY: time in which it wanted a processor and had none. More than 10 a virtual processor is worth a look.</summary>
     public double PctReady { get; }
@@ -119,7 +119,7 @@ public sealed class EsxTopCpu : IEsxTopRow
     public double PctIdle { get; }
 
     /// <summary>%OVRLP: run time in which other programs of the host had the processor.</summary>
-    public double PctOverlap => Math.Max(0, PctRun - PctUsed);
+    public double PctOverlap => Math.Round(Math.Max(0, PctRun - PctUsed), 2);
 
     /// <summary>%CSTP: time in which it was stopped for being ahead of its siblings. More than 3 is worth a look.</summary>
     public double PctCoStop { get; }

@@ -87,7 +87,7 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler, Func<HostMemorySta
     {
         WorldTimes times = sample.Times;
 
-        // Wait is what is left of the whole, so that rounding does not make the sum wrong.
+        // Each is rounded by itself, so that none of the counters ever falls. Their sum is some microseconds short of the whole.
         long up = sample.Age / NanosecondsPerMicrosecond, run = times.Run / NanosecondsPerMicrosecond,
             ready = times.Ready / NanosecondsPerMicrosecond, coStop = times.CoStop / NanosecondsPerMicrosecond;
         return new EsxTopCpuCounters
@@ -102,7 +102,7 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler, Func<HostMemorySta
             RunTimeInUsec = run,
             ReadyTimeInUsec = ready,
             CoStopTimeInUsec = coStop,
-            WaitTimeInUsec = up - run - ready - coStop,
+            WaitTimeInUsec = times.Wait / NanosecondsPerMicrosecond,
             IdleTimeInUsec = times.Idle / NanosecondsPerMicrosecond,
             MaxLimitedTimeInUsec = times.Limited / NanosecondsPerMicrosecond,
             GroupSwapWaitTimeInUsec = groupSwapWait,
@@ -128,9 +128,12 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler, Func<HostMemorySta
         EsxTopCpu[] rows = [.. worlds.Select(static world => world.Row())];
         EsxTopCpuCounters first = worlds[0].After;
         return new EsxTopCpu(
-            first, first.Name, first.GroupId, rows.Length, rows.Sum(static row => row.PctUsed), rows.Sum(static row => row.PctRun), rows.Sum(static row => row.PctReady),
-            rows.Sum(static row => row.PctCoStop), rows.Sum(static row => row.PctWait), rows.Sum(static row => row.PctIdle), rows.Sum(static row => row.PctMaxLimited),
+            first, first.Name, first.GroupId, rows.Length, Total(static row => row.PctUsed), Total(static row => row.PctRun), Total(static row => row.PctReady),
+            Total(static row => row.PctCoStop), Total(static row => row.PctWait), Total(static row => row.PctIdle), Total(static row => row.PctMaxLimited),
             worlds[0].GroupSwapWait);
+
+        // Hundredths, as what is added has them: sums of doubles have more digits.
+        double Total(Func<EsxTopCpu, double> of) => Math.Round(rows.Sum(of), 2);
     }
 
     private static IEnumerable<EsxTopValue> Values(string instance, EsxTopCpu row)

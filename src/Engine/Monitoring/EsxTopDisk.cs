@@ -16,7 +16,7 @@ public sealed class EsxTopDiskCounters : IEsxTopCounters
     internal EsxTopDiskCounters(DiskIo disk)
     {
         (Name, VMId, Datastore, Instance) = (disk.Identity.Machine, disk.Identity.MachineId, disk.Datastore.Name, disk);
-        (Disk, Path) = ($"Hard disk {disk.Identity.Index + 1}", disk.Identity.Path);
+        (Disk, Address, Path) = ($"Hard disk {disk.Identity.Index + 1}", $"scsi0:{disk.Identity.Index}", disk.Identity.Path);
         (QueueDepth, UpTimeInUsec, Statistics) = (disk.Datastore.QueueDepth, disk.UpTime / NanosecondsPerMicrosecond, disk.Statistics);
         NumShares = disk.Settings.Shares;
     }
@@ -29,6 +29,9 @@ public sealed class EsxTopDiskCounters : IEsxTopCounters
 
     /// <summary>The disk, such as <c>Hard disk 1</c>; null for a datastore.</summary>
     public string? Disk { get; }
+
+    /// <summary>What esxtop's CSV would call the disk; null for a datastore.</summary>
+    internal string? Address { get; }
 
     /// <summary>The disk's file; null for a datastore.</summary>
     public string? Path { get; }
@@ -163,7 +166,10 @@ public class EsxTopDisk : IEsxTopRow
 public sealed class EsxTopVMDisk : EsxTopDisk
 {
     internal EsxTopVMDisk(string name, string device, int disks, EsxTopDiskCounters first, DiskIoRates rates, double failed)
-        : base(name, device, first, rates, failed) => NumDisks = disks;
+        : base(name, device, first, rates, failed) => (NumDisks, Address) = (disks, device.Length == 0 ? null : first.Address);
+
+    /// <summary>What esxtop's CSV would call the disk; null for a machine.</summary>
+    internal string? Address { get; }
 
     /// <summary>NVDISK: disks.</summary>
     public int NumDisks { get; }

@@ -73,7 +73,7 @@ internal sealed class EsxTopDiskPanel(StorageIoControl storage, EsxTopDiskPanel.
 
     private static IEnumerable<EsxTopValue> VirtualDisk(EsxTopVMDisk row)
     {
-        string name = PerfmonCsv.Instance(row.Name), instance = row.Device.Length == 0 ? $"Virtual Disk({name})" : $"Virtual Disk({name}:{PerfmonCsv.Instance(row.Device)})";
+        string name = PerfmonCsv.Instance(row.Name), instance = row.Address is null ? $"Virtual Disk({name})" : $"Virtual Disk({name}:{row.Address})";
         return
         [
             .. Common(instance, row), new(instance, "Average MilliSec/Read", row.ReadLatency), new(instance, "Average MilliSec/Write", row.WriteLatency),

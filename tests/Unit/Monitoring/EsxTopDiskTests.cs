@@ -88,7 +88,7 @@ public sealed class EsxTopDiskTests : IDisposable
             [
                 $@"\\h\Physical Disk SCSI Device({device})\Device Q Depth", $@"\\h\Physical Disk SCSI Device({device})\Average Kernel MilliSec/Command",
                 @"\\h\Physical Disk Adapter(vmhba0)\Average Driver MilliSec/Command", @"\\h\Physical Disk Adapter(vmhba0)\MBytes Written/sec",
-                @"\\h\Virtual Disk(web [1])\Commands/sec", @"\\h\Virtual Disk(web [1]:Hard disk 1)\Average MilliSec/Write",
+                @"\\h\Virtual Disk(web [1])\Commands/sec", @"\\h\Virtual Disk(web [1]:scsi0:0)\Average MilliSec/Write",
             ])
         {
             Assert.Contains($"\"{column}\"", heading, StringComparison.Ordinal);

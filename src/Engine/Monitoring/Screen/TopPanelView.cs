@@ -42,6 +42,10 @@ internal sealed class TopPanelView(EsxTopPanel panel, TopPanelSettings? settings
         IReadOnlyList<TopColumn> columns = columnsOf(type);
         Fields.AddRange((_settings?.Columns ?? []).Select(label => columns.FirstOrDefault(column => column.Label == label)).OfType<TopColumn>().Distinct().Select(Field));
         Fields.AddRange(columns.Where(column => Fields.TrueForAll(field => field.Column.Label != column.Label)).Select(Field));
+        for (int i = 0; i < columns.Count; i++)
+        {
+            Fields.Find(field => field.Column == columns[i])!.Key = i < TopField.Keys.Length ? TopField.Keys[i] : ' ';
+        }
     }
 
     /// <summary>The rows as they are to be shown, in their order.</summary>
@@ -86,7 +90,13 @@ internal sealed class TopPanelView(EsxTopPanel panel, TopPanelSettings? settings
 /// <summary>A column and whether it is shown.</summary>
 internal sealed class TopField(TopColumn column)
 {
+    /// <summary>Keys in the columns' own order; where letters end, digits go on.</summary>
+    public const string Keys = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
     public TopColumn Column => column;
+
+    /// <summary>The key that shows, hides and moves it, wherever it stands; blank for one beyond the last.</summary>
+    public char Key { get; set; } = ' ';
 
     public bool IsShown { get; set; } = true;
 }

@@ -188,7 +188,7 @@ internal sealed partial class TopScreen
         for (int i = 0; i < _view.Fields.Count; i++)
         {
             TopField field = _view.Fields[i];
-            buffer.Write(i / rows * wide, 3 + (i % rows), $"{(field.IsShown ? '*' : ' ')} {(i < FieldKeys.Length ? FieldKeys[i] : ' ')}: {field.Column.Label} = {field.Column.Property}", field.IsShown ? CellStyle.Title : CellStyle.Plain);
+            buffer.Write(i / rows * wide, 3 + (i % rows), $"{(field.IsShown ? '*' : ' ')} {field.Key}: {field.Column.Label} = {field.Column.Property}", field.IsShown ? CellStyle.Title : CellStyle.Plain);
         }
     }
 

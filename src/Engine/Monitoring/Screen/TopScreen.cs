@@ -19,7 +19,6 @@ internal enum TopRequest
 /// </summary>
 internal sealed partial class TopScreen
 {
-    private const string FieldKeys = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
     private readonly Func<Type, IReadOnlyList<TopColumn>> _columnsOf;
     private readonly List<TopPanelView> _views;
@@ -271,12 +270,13 @@ internal sealed partial class TopScreen
         return TopRequest.None;
     }
 
-    // esxtop's: a letter toggles its column; or it moves it, a capital to the left and a small one to the right. Other keys go back.
-    // Where letters end, digits go on; they have no small ones, and move to the left.
+    // esxtop's: a letter toggles its column; or it moves it, a capital to the left and a small one to the right, and goes with it. Other
+    // keys go back. Digits have no small ones, and move to the left.
     private TopRequest PressInFields(TopKey key)
     {
-        int at = key.Kind == TopKeyKind.Character && key.Rune.IsAscii ? FieldKeys.IndexOf(char.ToUpperInvariant((char)key.Rune.Value), StringComparison.Ordinal) : -1;
-        if (at < 0 || at >= _view.Fields.Count)
+        char pressed = key.Kind == TopKeyKind.Character && key.Rune.IsAscii ? char.ToUpperInvariant((char)key.Rune.Value) : ' ';
+        int at = pressed == ' ' ? -1 : _view.Fields.FindIndex(field => field.Key == pressed);
+        if (at < 0)
         {
             _mode = Mode.Table;
             return TopRequest.None;

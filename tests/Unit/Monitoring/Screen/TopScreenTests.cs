@@ -106,6 +106,18 @@ public sealed class TopScreenTests
     }
 
     [Fact]
+    public void A_columns_letter_goes_with_it_when_it_is_moved()
+    {
+        Type("oFF");
+        Assert.Contains(Lines(), static line => line.Contains("F: %RUN", StringComparison.Ordinal));
+        Type(" ");
+        Assert.StartsWith(" ID GID NAME                  %RUN NWLD %USED", Lines()[2], StringComparison.Ordinal);
+        Type("of fF ");
+        Assert.StartsWith(" ID GID NAME                 NWLD %USED", Lines()[2], StringComparison.Ordinal);
+        Assert.DoesNotContain("%RUN", Lines()[2], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_group_is_expanded_and_rolled_up_by_name_or_number()
     {
         Type("eweb\r");
@@ -192,7 +204,7 @@ public sealed class TopScreenTests
         Assert.StartsWith("Columns of the panel Cpu in their order", Lines()[0], StringComparison.Ordinal);
         Type(" ");
         Assert.StartsWith("NWLD NAME                 %USED", Lines()[2], StringComparison.Ordinal);
-        Type("od \r");
+        Type("oc \r");
         Assert.StartsWith("NWLD %USED NAME ", Lines()[2], StringComparison.Ordinal);
         Type("oA1");
         Assert.StartsWith("NWLD %USED NAME ", Lines()[2], StringComparison.Ordinal);
@@ -209,7 +221,7 @@ public sealed class TopScreenTests
         Assert.Equal("  1: C27 = C27", Lines()[30]);
         Assert.Equal("* 2: C28 = C28", Lines()[31]);
         Type("\ro2");
-        Assert.Equal(["* 0: C26 = C26", "* 1: C28 = C28", "  2: C27 = C27", "  3: C29 = C29"], Lines()[29..33]);
+        Assert.Equal(["* 0: C26 = C26", "* 2: C28 = C28", "  1: C27 = C27", "  3: C29 = C29"], Lines()[29..33]);
     }
 
     [Fact]
