@@ -14,6 +14,7 @@ public sealed unsafe partial class GuestPages
 
     private volatile bool _abandoned;
     private long _spared = long.MaxValue, _ceiling = long.MaxValue;
+    private readonly long _cacheCapacity;
 
     /// <summary>
     /// Told when a page cannot be brought back from the swap file, at each attempt: its user waits and tries again. On the thread that
@@ -38,6 +39,22 @@ public sealed unsafe partial class GuestPages
     {
         get => Volatile.Read(ref _ceiling);
         set => Volatile.Write(ref _ceiling, value);
+    }
+
+    /// <summary>
+    /// Sets <see cref="SparedPages"/> and <see cref="CeilingPages"/> by the memory that the machine may have with what its compressed pages
+    /// take. The cache is a part of that too: its capacity is at most a quarter of the ceiling, or it could fill a small one alone.
+    /// </summary>
+    /// <param name="spared">Bytes for <see cref="SparedPages"/>.</param>
+    /// <param name="ceiling">Bytes for <see cref="CeilingPages"/>; <see cref="long.MaxValue"/> for none.</param>
+    internal void Bound(long spared, long ceiling)
+    {
+        _cache.Capacity = Math.Min(_cacheCapacity, ceiling / 4);
+
+        // Where the swap file has no room the cache stays above its capacity. The machine goes on with what is left.
+        long cached = _cache.Statistics.UsedBytes;
+        SparedPages = (spared - Math.Min(cached, spared / 2)) / PageBytes;
+        CeilingPages = ceiling == long.MaxValue ? long.MaxValue : (ceiling - Math.Min(cached, ceiling / 2)) / PageBytes;
     }
 
     /// <summary>

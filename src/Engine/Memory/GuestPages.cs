@@ -44,6 +44,7 @@ public sealed unsafe partial class GuestPages : IDisposable
         ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(partition);
         (_machine, _meter, _frames, _cache, _swap, _large) = (machine, meter, frames, cache, swap, memory.LargePages);
+        _cacheCapacity = cache.Capacity;
         int pages = 0;
         var regions = new List<Region>();
         foreach (var (guest, host, bytes, writable) in memory.Blocks)

@@ -188,8 +188,7 @@ internal sealed class ManagedMemory : IDisposable
             return;
         }
 
-        pages.SparedPages = decision.BlockAboveBytes / (long)GuestMemory.PageSize;
-        pages.CeilingPages = decision.CeilingBytes == MachineMemoryPlan.Unlimited ? long.MaxValue : decision.CeilingBytes / (long)GuestMemory.PageSize;
+        pages.Bound(decision.BlockAboveBytes, decision.CeilingBytes);
         Evict(pages, decision, state, patience);
         Scan(pages, decision, passed);
         if (decision.RestoreBytes > 0)

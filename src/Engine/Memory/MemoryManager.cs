@@ -27,6 +27,7 @@ internal sealed class MemoryManager : IDisposable
     private readonly SharedFrames _frames = new();
     private readonly MemoryMeter _meter = new();
     private readonly OvercommitAverages _overcommit = new();
+    private readonly MemoryStateReport _report = new();
     private readonly AutoResetEvent _wake = new(false);
     private readonly Func<long> _clock;
     private readonly bool _isDriven;
@@ -67,7 +68,7 @@ internal sealed class MemoryManager : IDisposable
         set => _neighbours.Others = value;
     }
 
-    /// <summary>Told of changes of the host's state: the one before, the one now, bytes free.</summary>
+    /// <summary>Told of changes of the host's state as <see cref="MemoryStateReport"/> has them: the one before, the one now, bytes free.</summary>
     public Action<HostMemoryState, HostMemoryState, long>? StateChanged { get; set; }
 
     /// <summary>What the inventory says now.</summary>
@@ -234,7 +235,6 @@ internal sealed class MemoryManager : IDisposable
         MakeRoomFor(all);
         _neighbours.Describe(configuration, _inputs.AsSpan(count, all - count));
         var host = new HostMemoryInput { BudgetBytes = BudgetOf(configuration), UsedBytes = used, ProcessorMHz = configuration.ProcessorMHz, Settings = configuration.Settings };
-        var before = _decision.State;
         _decision = _policy.Decide(host, configuration.Pools, _inputs.AsSpan(0, all), _decisions, now);
 
         // What is not private pages stays as it is until the next decision, as far as the meter is concerned.
@@ -243,9 +243,9 @@ internal sealed class MemoryManager : IDisposable
         _meter.LookFrom = _decision.State == HostMemoryState.Low
             ? long.MaxValue
             : privatePages + Math.Max(1, (_decision.FreeBytes - _decision.DecideBelowFreeBytes) / PageSize);
-        if (before != _decision.State)
+        if (_report.Follow(_decision.State, now) is { } told)
         {
-            StateChanged?.Invoke(before, _decision.State, _decision.FreeBytes);
+            StateChanged?.Invoke(told.Before, told.Now, _decision.FreeBytes);
         }
 
         // Whoever drives the clock wants all done at once.

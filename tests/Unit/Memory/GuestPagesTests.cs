@@ -363,6 +363,49 @@ public sealed class GuestPagesTests
         }
     }
 
+    [Theory]
+    [InlineData(500)]
+    [InlineData(40)]
+    public void What_compressed_pages_take_counts_for_the_ceiling_too(int ceiling)
+    {
+        using var machine = new PagedMachine(2000, swap: new MemoryStorage());
+        for (int page = 0; page < 2000; page++)
+        {
+            machine.Fill(page, 1 + (ulong)(page % 3) + ((ulong)page * 4));
+        }
+
+        machine.Pages.Reclaim(1900, All, urgent: true);
+        Assert.True(machine.Pages.Statistics.CompressedBytes > 64 << 10, $"{machine.Pages.Statistics}");
+        for (int round = 0; round < 10; round++)
+        {
+            machine.Pages.Bound(ceiling * 4096L, ceiling * 4096L);
+            for (int page = 0; page < 2000; page++)
+            {
+                ulong seed = 1 + (ulong)(page % 3) + ((ulong)page * 4);
+                Assert.Equal(PagedMachine.Content(seed, 2000), machine.Load(page, 2000));
+            }
+        }
+
+        Assert.InRange(machine.Pages.Statistics.ConsumedBytes, 0, (ceiling + (ceiling / 8)) * 4096L);
+    }
+
+    [Fact]
+    public void Without_room_to_swap_a_full_cache_leaves_half_of_the_ceiling()
+    {
+        using var machine = new PagedMachine(2000, swap: null, cacheBytes: 1 << 20);
+        for (int page = 0; page < 2000; page++)
+        {
+            machine.Fill(page, 1 + ((ulong)page * 4));
+        }
+
+        machine.Pages.Reclaim(2000, All, urgent: true);
+        long cached = machine.Pages.Statistics.CompressedBytes;
+        machine.Pages.Bound(cached, cached);
+        Assert.Equal(cached / 2 / 4096, machine.Pages.CeilingPages);
+        machine.Pages.Bound(0, long.MaxValue);
+        Assert.Equal((0, long.MaxValue), (machine.Pages.SparedPages, machine.Pages.CeilingPages));
+    }
+
     [Fact]
     public void Where_memory_is_scarce_only_machines_with_more_than_they_are_spared_give_pages()
     {
