@@ -12,7 +12,7 @@ internal static class MachineMemory
     private const int Percent = 100;
 
     // What a machine takes beside guest memory: devices and buffers, each processor's tables, what is kept for each page, and the least
-    // that translated code needs. Translated code beyond that is counted when it is there, but not promised.
+    // that translated code needs. Translated code beyond that, up to the size of its cache, is neither promised nor counted.
     private const int OverheadMB = 8, OverheadMBPerProcessor = 2, OverheadDivisor = 128;
 
     /// <summary>Memory that is reserved for a machine beside what it has reserved itself, MB.</summary>
