@@ -94,7 +94,7 @@ Describe 'Statistics' {
 
     It 'shows a table' {
         $text = Get-Stat web -Cpu -MaxSamples 1 | Out-String
-        $text | Should -Match 'MetricId\s+Timestamp\s+Value Unit\s+Instance'
+        $text | Should -Match '(?s)Entity: web\s+MetricId\s+Timestamp\s+Value Unit\s+Instance'
         $text | Should -Match 'cpu\.ready\.summation'
     }
 

@@ -16,21 +16,24 @@ internal static class ViewCatalog
     /// <summary>Name of the second view of a type, with all the columns that do not fit into its default one.</summary>
     private const string All = "All";
 
-    private static readonly Lazy<ILookup<string, (string Name, IReadOnlyList<ViewColumn> Columns)>> Views = new(Read);
+    private static readonly Lazy<ILookup<string, View>> Views = new(Read);
 
     /// <summary>The columns for a type, or null when it has no view.</summary>
-    public static IReadOnlyList<ViewColumn>? For(Type type) => Views.Value[type.FullName ?? ""].FirstOrDefault().Columns;
+    public static IReadOnlyList<ViewColumn>? For(Type type) => Views.Value[type.FullName ?? ""].FirstOrDefault()?.Columns;
 
     /// <summary>All columns for a type, for where there is room or a choice; null when it has no view.</summary>
-    public static IReadOnlyList<ViewColumn>? AllFor(Type type) => Views.Value[type.FullName ?? ""].FirstOrDefault(static view => view.Name == All).Columns ?? For(type);
+    public static IReadOnlyList<ViewColumn>? AllFor(Type type) => Views.Value[type.FullName ?? ""].FirstOrDefault(static view => view.Name == All)?.Columns ?? For(type);
 
-    private static ILookup<string, (string Name, IReadOnlyList<ViewColumn> Columns)> Read()
+    /// <summary>The property that stands above a table of a type and not in it, with a table for each of its values; null when there is none.</summary>
+    public static string? GroupOf(Type type) => Views.Value[type.FullName ?? ""].FirstOrDefault()?.Group;
+
+    private static ILookup<string, View> Read()
     {
         using Stream stream = Assembly.GetExecutingAssembly().GetManifestResourceStream("Hypervisor.Format.ps1xml")
             ?? throw new InvalidOperationException("The format views are not embedded.");
         var document = new XmlDocument();
         document.Load(stream);
-        var views = new List<(string Type, string Name, IReadOnlyList<ViewColumn> Columns)>();
+        var views = new List<(string Type, View View)>();
         foreach (XmlElement view in document.SelectNodes("/Configuration/ViewDefinitions/View[TableControl]")!)
         {
             XmlElement[] headers = [.. view.SelectNodes("TableControl/TableHeaders/TableColumnHeader")!.Cast<XmlElement>()];
@@ -42,10 +45,12 @@ internal static class ViewCatalog
             })];
             foreach (XmlElement name in view.SelectNodes("ViewSelectedBy/TypeName")!)
             {
-                views.Add((name.InnerText, view["Name"]?.InnerText ?? "", columns));
+                views.Add((name.InnerText, new View(view["Name"]?.InnerText ?? "", view["GroupBy"]?["PropertyName"]?.InnerText, columns)));
             }
         }
 
-        return views.ToLookup(static view => view.Type, static view => (view.Name, view.Columns), StringComparer.Ordinal);
+        return views.ToLookup(static view => view.Type, static view => view.View, StringComparer.Ordinal);
     }
+
+    private sealed record View(string Name, string? Group, IReadOnlyList<ViewColumn> Columns);
 }

@@ -57,12 +57,36 @@ internal static class ResultWriter
             }
             else if (format != OutputFormat.List && ColumnsFor(type, format) is { } columns)
             {
-                TableWriter.Write(run, columns, writer, width);
+                WriteTables(run, columns, writer, width);
             }
             else
             {
                 WriteList(run, writer);
             }
+        }
+    }
+
+    // As PowerShell does: a table for each run of objects with the same value, which stands above it.
+    private static void WriteTables(object[] run, IReadOnlyList<ViewColumn> columns, TextWriter writer, int width)
+    {
+        if (ViewCatalog.GroupOf(run[0].GetType()) is not { } group || run[0].GetType().GetProperty(group) is not { } property)
+        {
+            TableWriter.Write(run, columns, writer, width);
+            return;
+        }
+
+        const string Margin = "   ";
+        string[] values = [.. run.Select(one => ValueText.OnOneLine(ValueText.ForPeople(property.GetValue(one))))];
+        for (int start = 0, end; start < run.Length; start = end)
+        {
+            for (end = start + 1; end < run.Length && values[end] == values[start];)
+            {
+                end++;
+            }
+
+            writer.WriteLine($"{Margin}{group}: {values[start]}");
+            writer.WriteLine();
+            TableWriter.Write(run[start..end], columns, writer, width);
         }
     }
 

@@ -2,6 +2,7 @@ using Hypervisor.Cmdlets.Hosting;
 using System.Text.Json;
 using System.Xml;
 using Hypervisor.Engine.Inventory;
+using Hypervisor.Engine.Monitoring.Statistics;
 using Hypervisor.Shell.Output;
 using Hypervisor.Tests.Unit.Inventory;
 
@@ -111,6 +112,20 @@ public sealed class ResultWriterTests : IDisposable
         TableWriter.Write([new Row("a-rather-long-name", 12345, "yes", "some words of no importance", 6.5)], columns, writer, width);
         string[] lines = writer.ToString().Split(Environment.NewLine);
         Assert.Equal((header, row), (lines[0], lines[2]));
+    }
+
+    [Fact]
+    public void What_a_view_groups_by_stands_above_the_tables_as_in_PowerShell()
+    {
+        StatisticsSample Sample(string entity, double value) =>
+            new(entity, entity, StatisticsCounters.CpuUsage, "", StatisticsInterval.Realtime, DateTimeOffset.UnixEpoch, value);
+        using var writer = new StringWriter();
+        ResultWriter.Write([Sample("a", 1.5), Sample("a", 2), Sample("b", 3)], OutputFormat.Default, writer, 80);
+        string[] lines = writer.ToString().Split(Environment.NewLine);
+        Assert.Equal(("   Entity: a", "", "   Entity: b"), (lines[0], lines[1], lines[7]));
+        Assert.StartsWith("MetricId ", lines[2], StringComparison.Ordinal);
+        Assert.StartsWith("cpu.usage.average ", lines[5], StringComparison.Ordinal);
+        Assert.StartsWith("cpu.usage.average ", lines[11], StringComparison.Ordinal);
     }
 
     private sealed record Row(string Name, int Count, string Text, string Note, double Total);
