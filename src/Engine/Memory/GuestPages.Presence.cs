@@ -274,7 +274,8 @@ public sealed unsafe partial class GuestPages
                     return false;
                 }
 
-                Wait();
+                // What it waits for is the disk, and that was told.
+                Rest();
             }
         }
     }
@@ -378,9 +379,10 @@ public sealed unsafe partial class GuestPages
     {
         long start = Environment.TickCount64;
         Blocked?.Invoke(SwapFailure);
-
-        // Room may come from another machine, the disk or an administrator, and most of that tells nobody.
-        Thread.Sleep(RetryMilliseconds);
+        Rest();
         Interlocked.Add(ref _blockedMilliseconds, Environment.TickCount64 - start);
     }
+
+    // Room may come from another machine, the disk or an administrator, and most of that tells nobody.
+    private static void Rest() => Thread.Sleep(RetryMilliseconds);
 }

@@ -401,8 +401,10 @@ internal sealed class ManagedMemory : IDisposable
         _manager.DecideSoon();
         if (Elapsed(ref _nextBlockReport))
         {
-            Raise(MachineEventSeverity.Warning,
-                $"The machine waits for memory: the host has none left, and none of the machine's own can be taken{(reason is null ? "" : $" ({reason})")}. Power off another machine, raise the host's memory budget, or make room for swap files.");
+            string why = reason is null ? "" : $" ({reason.TrimEnd('.')})";
+            Raise(MachineEventSeverity.Warning, Plan.LimitBytes < Plan.MemoryBytes && ConsumedBytes >= Plan.LimitBytes
+                ? $"The machine waits for memory: it has reached its limit of {Plan.LimitBytes >> 20} MB, and none of its own can be taken{why}. Raise the limit, or make room for swap files."
+                : $"The machine waits for memory: the host has none left for it, and none of the machine's own can be taken{why}. Power off another machine, raise the host's memory budget, or make room for swap files.");
         }
     }
 

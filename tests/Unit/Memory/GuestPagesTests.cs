@@ -328,8 +328,10 @@ public sealed class GuestPagesTests
             Assert.Contains("Input/output error", reason, StringComparison.Ordinal);
             disk.FailsReading = false;
         };
+        machine.Pages.Blocked = static _ => Assert.Fail("There is memory; it is the disk that is waited for.");
         Assert.Equal(PagedMachine.Content(3, 0), machine.Load(0, 0));
         Assert.False(disk.FailsReading);
+        Assert.Equal(TimeSpan.Zero, machine.Pages.Statistics.BlockedTime);
     }
 
     [Fact]

@@ -160,6 +160,26 @@ public sealed class MemoryBadInputTests : IDisposable
     }
 
     [Fact]
+    public void A_machine_that_waits_at_its_own_limit_is_told_so()
+    {
+        using var memory = new GuestMemory();
+        _source.Publish(new MemoryConfiguration { BudgetBytes = 40 * Megabyte });
+        using ManagedMemory machine = Add("m", memory, new ManagedPartition());
+        Fill(memory);
+        _source.Publish(new MemoryConfiguration
+        {
+            BudgetBytes = 40 * Megabyte,
+            Machines = new Dictionary<Guid, MachineMemoryPlan> { [machine.Id] = machine.Plan with { LimitBytes = 6 * Megabyte } },
+        });
+        _manager.Decide();
+        Fill(memory);
+        machine.Pages!.Blocked!("there is no room for the swap file.");
+        Assert.Equal(
+            "The machine waits for memory: it has reached its limit of 6 MB, and none of its own can be taken (there is no room for the swap file). Raise the limit, or make room for swap files.",
+            Assert.Single(_events).Message);
+    }
+
+    [Fact]
     public void A_budget_may_fall_below_what_is_in_use_and_rise_again()
     {
         using var memory = new GuestMemory();
