@@ -107,7 +107,7 @@ Describe 'Storage I/O control' {
         (Get-EsxTop Adapter -Delay 0.2).Name | Should -Be 'vmhba0'
         (Get-EsxTop VMDisk -Delay 0.2).NumDisks | Should -Be 1
         (Get-EsxTop VMDisk -Raw).Path | Should -Be $disk
-        Get-EsxTop Disk -Delay 0.2 | Out-String -Width 300 | Should -Match 'DQLEN\s+ACTV\s+QUED.*DAVG/cmd\s+KAVG/cmd\s+GAVG/cmd\s+QAVG/cmd'
+        Get-EsxTop Disk -Delay 0.2 | Out-String -Width 300 | Should -Match 'QUED\s+CMDS/s\s+MBREAD/s\s+MBWRTN/s\s+DAVG/cmd\s+KAVG/cmd'
         $names = (Get-EsxTop -Batch -Delay 0.2 | ConvertFrom-Csv)[0].PSObject.Properties.Name
         $names | Where-Object { $_ -like '*\Physical Disk SCSI Device(*)\Average Kernel MilliSec/Command' } | Should -HaveCount 1
         $names | Where-Object { $_ -like '*\Virtual Disk(web:scsi0:0)\Commands/sec' } | Should -HaveCount 1
