@@ -14,8 +14,11 @@ internal sealed unsafe class BlockCache : IDisposable
     private const int KeyBuckets = 1 << 16;
     private const int PageBuckets = 1 << 13;
 
+    /// <summary>Bytes of the tables that blocks are found by.</summary>
+    public const int IndexBytes = (KeyBuckets + PageBuckets + PageBuckets) * sizeof(ulong);
+
     private readonly AnonymousMemory _arena;
-    private readonly AnonymousMemory _index = AnonymousMemory.Allocate((KeyBuckets + PageBuckets + PageBuckets) * (nuint)sizeof(nint));
+    private readonly AnonymousMemory _index = AnonymousMemory.Allocate(IndexBytes);
     private readonly Block** _keys;
     private readonly Block** _pages;
     private readonly Block** _secondPages;

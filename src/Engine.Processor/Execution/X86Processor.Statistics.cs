@@ -12,6 +12,11 @@ public sealed unsafe partial class X86Processor
     private long _decodedBlocks, _translatedBlocks, _translationTicks, _entries, _links, _lookups, _accessMisses, _interpreterExits;
     private long _exceptions, _interrupts, _translationFlushes, _pageInvalidations, _cacheFlushes, _cacheEvictions;
 
+    /// <summary>
+    /// Memory of the host that the processor takes, bytes: its tables, and decoded and translated code in the cache now. Any thread.
+    /// </summary>
+    public long HostBytes => ProcessorMemory.Bytes + BlockCache.IndexBytes + _blocks.Used + (_translator?.CodeBytes ?? 0);
+
     /// <summary>The counters now. Any thread; not a moment's consistent picture while the processor runs.</summary>
     public ProcessorStatistics GetStatistics() => new()
     {

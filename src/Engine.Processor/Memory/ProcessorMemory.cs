@@ -18,7 +18,10 @@ internal sealed unsafe class ProcessorMemory : IDisposable
     private const int StackBytes = 256 << 10, StateBytes = 4096;
     private const int BufferBytes = TranslationBuffer.Sets * TranslationBuffer.SetLength * sizeof(ulong);
 
-    private readonly AnonymousMemory _memory = AnonymousMemory.Allocate(StackBytes + StateBytes + BufferBytes + TargetTable.Bytes);
+    /// <summary>Bytes that all of it takes.</summary>
+    public const int Bytes = StackBytes + StateBytes + BufferBytes + TargetTable.Bytes;
+
+    private readonly AnonymousMemory _memory = AnonymousMemory.Allocate(Bytes);
 
     /// <summary>The architectural state, at the start of a page.</summary>
     public CpuState* State => (CpuState*)(_memory.Address + StackBytes);

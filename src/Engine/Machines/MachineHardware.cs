@@ -246,6 +246,7 @@ internal sealed partial class MachineHardware : IDisposable
                 Plan = MachineMemory.PlanOf(configuration, manager.Configuration),
                 SwapPath = manager.SwapPathOf(configuration.Id),
                 OverheadBytes = (long)MachineMemory.OverheadOf(configuration) << 20,
+                DeviceOverheadBytes = (long)MachineMemory.DeviceOverheadOf(configuration) << 20,
                 Raise = events,
                 Failed = error => control.ReportFailure("guest memory", error),
             });

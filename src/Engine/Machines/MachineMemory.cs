@@ -17,8 +17,11 @@ internal static class MachineMemory
 
     /// <summary>Memory that is reserved for a machine beside what it has reserved itself, MB.</summary>
     public static int OverheadOf(VirtualMachineConfiguration machine) =>
-        OverheadMB + (OverheadMBPerProcessor * machine.NumCpu) + (machine.MemoryMB / OverheadDivisor)
+        DeviceOverheadOf(machine) + (OverheadMBPerProcessor * machine.NumCpu)
             + (machine.Backend is BackendKind.Auto or BackendKind.Software ? PartitionOptions.MinimumCodeCacheMB : 0);
+
+    /// <summary>The part of it that does not depend on the processors, MB.</summary>
+    public static int DeviceOverheadOf(VirtualMachineConfiguration machine) => OverheadMB + (machine.MemoryMB / OverheadDivisor);
 
     /// <summary>A machine as the policy sees it.</summary>
     /// <param name="machine">The machine.</param>

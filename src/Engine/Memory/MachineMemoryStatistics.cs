@@ -20,8 +20,11 @@ public sealed record MachineMemoryStatistics
     /// <summary>Guest memory.</summary>
     public required long MemoryBytes { get; init; }
 
-    /// <summary>Host memory beside guest memory (an estimate): devices, translated code, tables.</summary>
+    /// <summary>Host memory beside guest memory: devices and tables (an estimate), the software processors' tables and code as they are now.</summary>
     public required long OverheadBytes { get; init; }
+
+    /// <summary>The part of it that admission counted when the machine was powered on, bytes.</summary>
+    public required long PromisedOverheadBytes { get; init; }
 
     /// <summary>Host memory that guest memory takes; where pages are not known (WHP) guest memory without the balloon.</summary>
     public required long ConsumedBytes { get; init; }

@@ -28,6 +28,8 @@ internal sealed class ManagedMemory : IDisposable
     private readonly Action<MachineEvent> _raise;
     private readonly ActiveMemoryEstimator _estimator = new();
     private readonly MachineMemoryHistory _history = new();
+    private readonly IPagedPartition? _partition;
+    private readonly long _deviceOverhead;
     private readonly int _run;
     private readonly long _since;
     private double _scanDue;
@@ -43,7 +45,7 @@ internal sealed class ManagedMemory : IDisposable
     public ManagedMemory(MemoryManager manager, in ManagedMemoryOptions options, int number, MemoryMeter meter, SharedFrames frames)
     {
         (_manager, Id, Name, _raise, Plan) = (manager, options.Id, options.Name, options.Raise, options.Plan);
-        OverheadBytes = options.OverheadBytes;
+        (PromisedOverheadBytes, _deviceOverhead, _partition) = (options.OverheadBytes, options.DeviceOverheadBytes, options.Partition as IPagedPartition);
         (_run, _since, _failed) = (number, manager.Now, options.Failed);
         LargePages = new LargePages(options.Memory, options.Partition is { Capabilities.UsesLargePages: true });
         options.Memory.LargePages = LargePages;
@@ -72,8 +74,11 @@ internal sealed class ManagedMemory : IDisposable
     /// <summary>What the inventory says about its memory now.</summary>
     public MachineMemoryPlan Plan { get; private set; }
 
-    /// <summary>Host memory beside guest memory, bytes: an estimate made when it was assembled.</summary>
-    public long OverheadBytes { get; }
+    /// <summary>Host memory that is promised to the machine beside guest memory, bytes: an estimate made when it was assembled.</summary>
+    public long PromisedOverheadBytes { get; }
+
+    /// <summary>Host memory beside guest memory, bytes: what was promised, or more where its processors take more.</summary>
+    public long OverheadBytes => Math.Max(PromisedOverheadBytes, _deviceOverhead + (_partition?.HostBytes ?? 0));
 
     /// <summary>What was decided last.</summary>
     public MachineMemoryDecision Decision { get; private set; }
@@ -212,6 +217,7 @@ internal sealed class ManagedMemory : IDisposable
             UpTime = TimeSpan.FromTicks((_manager.Now - _since) / TimeSpan.NanosecondsPerTick),
             MemoryBytes = Plan.MemoryBytes,
             OverheadBytes = OverheadBytes,
+            PromisedOverheadBytes = PromisedOverheadBytes,
             ConsumedBytes = ConsumedBytes,
             LargePageBytes = LargePages.BytesIn(largePages),
             ActiveBytes = _estimator.ActiveBytes(Plan.MemoryBytes),

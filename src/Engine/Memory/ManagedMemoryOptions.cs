@@ -25,8 +25,11 @@ internal readonly record struct ManagedMemoryOptions
     /// <summary>Where its swap file is to be; null for none.</summary>
     public required string? SwapPath { get; init; }
 
-    /// <summary>Host memory that it takes beside guest memory, bytes.</summary>
+    /// <summary>Host memory that is promised to it beside guest memory, bytes.</summary>
     public required long OverheadBytes { get; init; }
+
+    /// <summary>The part of that which is not for what <see cref="IPagedPartition.HostBytes"/> counts, bytes.</summary>
+    public long DeviceOverheadBytes { get; init; }
 
     /// <summary>Told of a defect that the machine cannot go on after; from any thread.</summary>
     public required Action<Exception> Failed { get; init; }

@@ -327,7 +327,7 @@ internal sealed class MemoryManager : IDisposable
         foreach (ManagedMemory machine in machines)
         {
             MachineMemoryPlan plan = configuration.Machines.GetValueOrDefault(machine.Id) ?? machine.Plan;
-            long wanted = plan.ReservationBytes + machine.OverheadBytes;
+            long wanted = plan.ReservationBytes + machine.PromisedOverheadBytes;
             if (plan.Pool >= 0 && plan.Pool < pools.Length)
             {
                 inside[plan.Pool] += wanted;

@@ -96,8 +96,11 @@ public sealed class EsxTopMemoryCounters : IEsxTopCounters
     /// <summary>Guest memory in large pages of the host.</summary>
     public long? LargePagesBytes => Statistics.LargePageBytes;
 
-    /// <summary>Host memory beside guest memory, an estimate made at power-on.</summary>
+    /// <summary>Host memory beside guest memory: estimated, but for the software processors' tables and code.</summary>
     public long OverheadBytes => Statistics.OverheadBytes;
+
+    /// <summary>What admission counted for that at power-on.</summary>
+    public long OverheadMaxBytes => Statistics.PromisedOverheadBytes;
 
     /// <summary>Time in which virtual processors waited because the host had no memory to give, over all of them, µs; null where they never do.</summary>
     public long? BlockedTimeInUsec => (long?)Pages?.BlockedTime.TotalMicroseconds;
@@ -194,6 +197,7 @@ public sealed class EsxTopMemory : IEsxTopRow
         SharedSavedMB = MB(after.SharedSavedBytes);
         LargePagesMB = MB(after.LargePagesBytes);
         OverheadMB = MB(after.OverheadBytes);
+        OverheadMaxMB = MB(after.OverheadMaxBytes);
     }
 
     /// <summary>GID: number of the machine's group of worlds; null where nothing schedules it.</summary>
@@ -289,11 +293,11 @@ public sealed class EsxTopMemory : IEsxTopRow
     /// <summary>LPAGE: guest memory in large pages of the host. esxtop does not show it.</summary>
     public double? LargePagesMB { get; }
 
-    /// <summary>OVHD: host memory beside guest memory, an estimate.</summary>
+    /// <summary>OVHD: host memory beside guest memory; estimated, but for the software processors' tables and code.</summary>
     public double OverheadMB { get; }
 
-    /// <summary>OVHDMAX: what admission counted for it, the same estimate.</summary>
-    public double OverheadMaxMB => OverheadMB;
+    /// <summary>OVHDMAX: what admission counted for it. Code that was translated since may take more.</summary>
+    public double OverheadMaxMB { get; }
 
     internal static double MB(long bytes) => Math.Round(bytes / BytesPerMB, 2);
 

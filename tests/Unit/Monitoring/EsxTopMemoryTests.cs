@@ -38,6 +38,7 @@ public sealed class EsxTopMemoryTests
         UpTime = TimeSpan.FromSeconds(seconds),
         MemoryBytes = 512 * Megabyte,
         OverheadBytes = 40 * Megabyte,
+        PromisedOverheadBytes = 28 * Megabyte,
         ConsumedBytes = pages?.ConsumedBytes ?? 448 * Megabyte,
         LargePageBytes = pages is null ? null : 62 * Megabyte,
         ActiveBytes = samples is null ? 512 * Megabyte : 128 * Megabyte,
@@ -93,7 +94,7 @@ public sealed class EsxTopMemoryTests
 
         // Four pages share a frame: of 60 MB that are not zeroes 15 are its part.
         Assert.Equal((40.0, 100.0, 85.0), (row.ZeroMB, row.SharedMB, row.SharedSavedMB));
-        Assert.Equal((62.0, 40.0, 40.0), (row.LargePagesMB, row.OverheadMB, row.OverheadMaxMB));
+        Assert.Equal((62.0, 40.0, 28.0), (row.LargePagesMB, row.OverheadMB, row.OverheadMaxMB));
     }
 
     [Fact]

@@ -13,6 +13,7 @@ public sealed class SoftwarePartition : IPartition, IPagedPartition
     private readonly SoftwareVirtualProcessor[] _processors;
     private readonly X86Processor[] _executors;
     private readonly X86Processor[][] _others;
+    private long _mostHostBytes;
     private bool _disposed;
 
     internal SoftwarePartition(PartitionOptions options)
@@ -45,6 +46,25 @@ public sealed class SoftwarePartition : IPartition, IPagedPartition
 
     /// <inheritdoc/>
     public IReadOnlyList<IVirtualProcessor> Processors => _processors;
+
+    /// <inheritdoc/>
+    /// <remarks>The most that it was at any look: what code is forgotten in stays in memory for the code to come.</remarks>
+    public long HostBytes
+    {
+        get
+        {
+            long bytes = 0;
+            foreach (X86Processor processor in _executors)
+            {
+                bytes += processor.HostBytes;
+            }
+
+            // Two that look at once may both write: either is an amount that was there.
+            bytes = Math.Max(bytes, Volatile.Read(ref _mostHostBytes));
+            Volatile.Write(ref _mostHostBytes, bytes);
+            return bytes;
+        }
+    }
 
     /// <inheritdoc/>
     public Action<byte>? EndOfInterrupt

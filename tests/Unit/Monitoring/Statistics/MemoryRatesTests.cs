@@ -36,6 +36,7 @@ public sealed class MemoryRatesTests
         Name = "a",
         MemoryBytes = 4000 * KB,
         OverheadBytes = 300 * KB,
+        PromisedOverheadBytes = 300 * KB,
         ConsumedBytes = 2100 * KB,
         ActiveBytes = 1000 * KB,
         ActiveFraction = 0.25,
