@@ -12,10 +12,11 @@ internal sealed class MemoryNotes : IMemoryNeighbours
 {
     private const string Extension = ".json", LockExtension = ".lock";
 
-    private readonly string _folder, _name = $"{Environment.ProcessId}-{Guid.NewGuid():N}";
+    private readonly string _folder;
     private readonly Action<string> _failed;
     private readonly Dictionary<string, (DateTime Written, ProcessMemory? Said)> _heard = [];
     private FileLock? _lock;
+    private string _name = "";
     private string? _told;
 
     /// <summary>Notes in a folder, which is made when the first is written.</summary>
@@ -63,6 +64,8 @@ internal sealed class MemoryNotes : IMemoryNeighbours
     {
         if (_lock is null)
         {
+            // Another name each time: somebody may just be deleting what was left under the last.
+            _name = $"{Environment.ProcessId}-{Guid.NewGuid():N}";
             HostFolder.CreatePrivate(_folder);
             _lock = FileLock.TryTake(PathOf(_name, LockExtension), TimeSpan.Zero) ?? throw new IOException($"'{PathOf(_name, LockExtension)}' is held by somebody else.");
         }

@@ -89,47 +89,17 @@ public sealed unsafe partial class GuestPages
         int released = 0;
         for (int left = ReleaseBatch; left > 0 && begin.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
         {
-            released += DropHinted(first, count);
+            released += DropAll(first, count, areHints: true);
         }
 
         return released;
-    }
-
-    // As DropAll: neighbours go together.
-    private int DropHinted(int first, int count)
-    {
-        int dropped = 0;
-        for (int page = first, end = first + count; page < end;)
-        {
-            int begin = page, limit = Math.Min(end, page + LargePageLeft(page));
-            while (page < limit && TryHoldHinted(page))
-            {
-                page++;
-            }
-
-            if (page == begin)
-            {
-                dropped += DropHinted(page++) ? 1 : 0;
-                continue;
-            }
-
-            DiscardAll(begin, page - begin);
-            for (int dropping = begin; dropping < page; dropping++)
-            {
-                WriteDropped(dropping, Read(dropping), PageState.Private);
-            }
-
-            dropped += page - begin;
-        }
-
-        return dropped;
     }
 
     // The page is moving and this thread's when it can go. It was watched, so nobody stores to it meanwhile without asking; except where
     // protection may be lost.
     private bool TryHoldHinted(int page)
     {
-        if (_mayBeMerged || Read(page) is not { State: PageState.Private, IsWatched: true, Pins: 0 } entry || !Replace(page, entry, entry.In(PageState.Moving)))
+        if (_mayBeMerged || !TryHold(page, out var entry))
         {
             return false;
         }

@@ -90,7 +90,7 @@ public sealed unsafe partial class GuestPages
         int released = 0;
         for (int left = ReleaseBatch; any && left > 0 && begin.Take(this, ranges, left) is (var first, > 0 and var count); left -= count)
         {
-            released += DropAll(first, count);
+            released += DropAll(first, count, areHints: false);
         }
 
         return released;
@@ -98,20 +98,21 @@ public sealed unsafe partial class GuestPages
 
     // Private pages that are neighbours go together, as many as a large page has: the system is asked once for all of them, and those who
     // want one of them back wait no longer than that takes.
-    private int DropAll(int first, int count)
+    private int DropAll(int first, int count, bool areHints)
     {
         int dropped = 0;
         for (int page = first, end = first + count; page < end;)
         {
             int begin = page, limit = Math.Min(end, page + LargePageLeft(page));
-            while (page < limit && Read(page) is { State: PageState.Private, IsWatched: true, Pins: 0 } entry && Replace(page, entry, entry.In(PageState.Moving)))
+            while (page < limit && (areHints ? TryHoldHinted(page) : TryHold(page, out _)))
             {
                 page++;
             }
 
             if (page == begin)
             {
-                dropped += Drop(page++) ? 1 : 0;
+                dropped += (areHints ? DropHinted(page) : Drop(page)) ? 1 : 0;
+                page++;
                 continue;
             }
 
@@ -125,6 +126,13 @@ public sealed unsafe partial class GuestPages
         }
 
         return dropped;
+    }
+
+    // A private page that nobody used since it was marked is moving now, and this thread's.
+    private bool TryHold(int page, out PageEntry entry)
+    {
+        entry = Read(page);
+        return entry is { State: PageState.Private, IsWatched: true, Pins: 0 } && Replace(page, entry, entry.In(PageState.Moving));
     }
 
     // A page with a mark has been told of: marks are set under the lock of reclamation, and told of before it is left.

@@ -6,7 +6,7 @@ using Hypervisor.Engine.Native.Memory;
 namespace Hypervisor.Engine.Memory;
 
 /// <summary>
-/// Divides a budget of host memory among the machines of this process: looks at what they take and use, asks the policy, and has
+/// Divides a budget of host memory among the machines of this process and of those it shares a host folder with: looks at what they take and use, asks the policy, and has
 /// balloons filled, equal pages shared, and pages compressed and swapped. A thread of its own, while there are machines. Thread-safe.
 /// </summary>
 internal sealed class MemoryManager : IDisposable
