@@ -83,7 +83,7 @@ Describe 'Statistics' {
         $used.Value | Should -BeGreaterThan 0
         $used.Value | Should -BeLessOrEqual (Get-Stat -Entity $store -Stat disk.capacity.latest -MaxSamples 1).Value
         Get-StatType -Entity $store | Should -Contain 'datastore.sizeNormalizedDatastoreLatency.average'
-        $store | Out-String | Should -Match 'Name\s+Type\s+FreeSpaceGB CapacityGB ProvisionedGB State'
+        $store | Out-String | Should -Match 'Name\s+Type\s+FreeSpaceGB\s+CapacityGB\s+ProvisionedGB\s+State'
     }
 
     It 'lists what there is' {
@@ -94,7 +94,7 @@ Describe 'Statistics' {
 
     It 'shows a table' {
         $text = Get-Stat web -Cpu -MaxSamples 1 | Out-String
-        $text | Should -Match '(?s)Entity: web\s+MetricId\s+Timestamp\s+Value Unit\s+Instance'
+        $text | Should -Match '(?s)Entity: web\s+MetricId\s+Timestamp\s+Value\s+Unit\s+Instance'
         $text | Should -Match 'cpu\.ready\.summation'
     }
 
