@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 using Microsoft.VisualStudio.TestPlatform.ObjectModel;
 using Microsoft.VisualStudio.TestPlatform.ObjectModel.Client;
 
-namespace Hypervisor.Tests.SkipLogger;
+namespace Hypervisor.Tests.Loggers;
 
 /// <summary>
 /// Says at the end of <c>dotnet test</c> what was skipped and why, a line a reason: the console's own list names tests without their reasons.
