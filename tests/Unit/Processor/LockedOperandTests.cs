@@ -46,6 +46,39 @@ public sealed class LockedOperandTests
         Assert.Equal((1ul << 40) + (2ul * Rounds), fixture.Read(Wide + 8));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_locked_operand_that_is_half_a_devices_is_written_though_the_device_never_says_the_same_twice(bool translate)
+    {
+        const ulong Half = ProcessorFixture.MemoryBytes - 2;
+        ulong answer = 0;
+        using var fixture = new ProcessorFixture { Devices = _ => ++answer };
+        fixture.Load(ProcessorFixture.CodeAddress, a =>
+        {
+            a.mov(ecx, 3);
+            var top = a.CreateLabel();
+            a.Label(ref top);
+            a.mov(eax, 0x1234_5678);
+            a.xchg(__dword_ptr[(long)Half], eax);
+            a.@lock.inc(__dword_ptr[(long)Half]);
+            a.@lock.bts(__dword_ptr[(long)Half], 31);
+            a.dec(ecx);
+            a.jne(top);
+            a.hlt();
+        });
+        using var cpu = fixture.AddProcessor(translate);
+        cpu.Rip = ProcessorFixture.CodeAddress;
+        var thread = new Thread(() => Assert.Equal(StopReason.Halted, cpu.Run())) { IsBackground = true };
+        thread.Start();
+        Assert.True(thread.Join(TimeSpan.FromMinutes(2)), "The processor asks the device for ever.");
+        Assert.Equal(9, fixture.MmioWrites.Count);
+        Assert.All(fixture.MmioWrites, static write => Assert.Equal((ProcessorFixture.MemoryBytes, 2), (write.Address, write.Size)));
+        Assert.Equal(0x1234ul, fixture.MmioWrites[0].Value);
+        Assert.All(fixture.MmioWrites.Where(static (_, n) => n % 3 == 2), static write => Assert.True((write.Value & 0x8000) != 0));
+        Assert.Equal(0x5679u, (uint)(fixture.Read(Half - 6) >> 48));
+    }
+
     private static void RunOnBoth(ProcessorFixture fixture, bool translate, Action<Assembler> operation)
     {
         fixture.Load(ProcessorFixture.CodeAddress, a =>

@@ -129,7 +129,10 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public void CodePageWritten(ulong pageNumber) => Cpu.InvalidateCodePage(pageNumber);
 
-    public ulong ReadMmio(ulong address, int size) => address;
+    /// <summary>What devices answer; their address, unless a test says otherwise.</summary>
+    public Func<ulong, ulong> Devices { get; set; } = static address => address;
+
+    public ulong ReadMmio(ulong address, int size) => Devices(address);
 
     public void WriteMmio(ulong address, int size, ulong value) => MmioWrites.Add((address, size, value));
 
