@@ -41,6 +41,7 @@ internal static class MachineSettings
             }
         }
 
-        return merged;
+        // The same object when nothing changes, so that a machine that runs may be told again what it has.
+        return merged.Count == present.Count && merged.All(one => present.TryGetValue(one.Key, out string? value) && value == one.Value) ? present : merged;
     }
 }

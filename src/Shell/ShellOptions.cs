@@ -12,7 +12,7 @@ internal sealed record ShellOptions
 
     public string? HostPath { get; private init; }
 
-    /// <summary>Text given with <c>-Command</c>.</summary>
+    /// <summary>Text given with <c>-Command</c>, or as one word.</summary>
     public string? Command { get; private init; }
 
     public bool ShowHelp { get; private init; }
@@ -83,7 +83,10 @@ internal sealed record ShellOptions
             }
         }
 
-        return this with { Output = format, Words = rest };
+        // hv "Get-VM web | Stop-VM": no command's name has a blank or a pipe in it, so that one word with those is a text of commands.
+        return rest is [{ } only] && only.AsSpan().IndexOfAny(" \t\n|;") >= 0
+            ? this with { Output = format, Command = only }
+            : this with { Output = format, Words = rest };
     }
 
     private static OutputFormat Format(string text) =>

@@ -40,11 +40,21 @@ internal sealed class ShellSession(IScreen screen, OutputFormat format)
         return succeeded;
     }
 
-    /// <summary>Runs commands from a text that is not typed, such as a pipe; a line that makes no sense ends it.</summary>
+    /// <summary>Runs commands from a text that is not typed, such as a pipe, as their lines come; a line that makes no sense ends it.</summary>
     public bool RunScript(TextReader reader)
     {
         StandardInputOwner.IsReadByShell = true;
-        return Run(CommandParser.Parse(reader.ReadToEnd()));
+        bool succeeded = true;
+        foreach (IReadOnlyList<PipelineSyntax> pipelines in ScriptReader.Read(reader))
+        {
+            succeeded &= Run(pipelines);
+            if (IsStopped)
+            {
+                return false;
+            }
+        }
+
+        return succeeded;
     }
 
     /// <summary>Runs a line that was typed; an error is shown and the prompt goes on.</summary>

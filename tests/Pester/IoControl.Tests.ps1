@@ -115,7 +115,7 @@ Describe 'Storage I/O control' {
 
     It 'shows disks and datastores as tables' {
         $text = Get-IoControl web | Out-String
-        $text | Should -Match 'VM\s+Disk\s+Datastore\s+Level\s+Shares\s+Lim IO/s'
+        $text | Should -Match 'Disk\s+VM\s+Datastore\s+Level\s+Shares\s+Lim IO/s'
         Get-IoControl | Out-String | Should -Match 'Datastore\s+Enabled\s+Mode\s+Threshold ms\s+QueueDepth'
     }
 

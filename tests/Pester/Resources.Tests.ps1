@@ -109,12 +109,17 @@ Describe 'Resources' {
         @() | Get-VMResource | Should -BeNullOrEmpty
     }
 
-    It 'shows tables that fit 80 columns' {
-        $null = New-ResourcePool production -CpuReservationMhz 100 -MemReservationMB 100
+    It 'shows tables that fit 80 columns, also with long names, and cuts no number' {
+        $long = 'production-databases-of-the-region-eu-west-1'
+        $null = New-ResourcePool $long -CpuReservationMhz 100 -MemReservationMB 100
+        $null = New-ResourcePool inner -Location $long -NumCpuShares 1000000
+        $null = New-VM "$long-1" -MemoryMB 16 -KernelPath $kernel -Backend Software
         foreach ($table in (Get-ResourcePool), (Get-VMResource)) {
-            $lines = ($table | Out-String -Width 80).Trim() -split '\r?\n'
+            $lines = (($table | Out-String -Width 80) -replace '\x1b\[[0-9;]*m').Trim() -split '\r?\n'
             $lines[1] | Should -Match '^-' -Because 'the header has one line'
-            $lines[0] | Should -Match 'MemLimGB$'
+            $lines[0] | Should -Match 'MemResGB MemLimGB (VM|Name\s+Parent)$'
+            $lines | Select-Object -Skip 2 | Should -Match '^(Normal|Custom)( +-?[\d.]+){5,6} \S'
+            ($lines | Measure-Object -Property Length -Maximum).Maximum | Should -BeLessOrEqual 80
         }
     }
 
@@ -125,6 +130,16 @@ Describe 'Resources' {
         (TabExpansion2 'Get-StatInterval ').CompletionMatches.CompletionText | Should -Contain "'Past day'"
         (TabExpansion2 'Get-StatType cpu.ready').CompletionMatches.CompletionText | Should -Be 'cpu.ready.summation'
         (TabExpansion2 'Get-IoControl -Datastore /').CompletionMatches.CompletionText | Should -Contain (Get-IoControl).Datastore[0]
+    }
+
+    It 'refuses advanced settings that cannot be when they are set' {
+        { Set-VM web -AdvancedSetting @{ 'sched.mem.maxmemctl' = 1e12 } -ErrorAction Stop } | Should -Throw "*sched.mem.maxmemctl is '1000000000000'*from 0 (no balloon) to 2147483647*"
+        { New-VM other -MemoryMB 16 -AdvancedSetting @{ 'balloon.reporting' = 'no' } -ErrorAction Stop } | Should -Throw "*balloon.reporting is 'no'*'true' or 'false'*"
+        { Set-VM web -AdvancedSetting @{ 'sched.cpu.shares' = 'high' } -ErrorAction Stop } | Should -Throw "*no advanced setting 'sched.cpu.shares'*Set-VMResource*"
+        (Get-VM).Name | Should -Be 'web'
+        $set = Set-VM web -AdvancedSetting @{ 'sched.mem.maxmemctl' = -1; 'balloon.reporting' = $false }
+        $set.ExtensionData.Config.AdvancedSettings['balloon.reporting'] | Should -Be 'False'
+        (Set-VM web -AdvancedSetting @{ 'balloon.reporting' = $null }).ExtensionData.Config.AdvancedSettings.Keys | Should -Not -Contain 'balloon.reporting'
     }
 
     It 'has no disks to set in a machine without any' {

@@ -94,8 +94,11 @@ Describe 'Statistics' {
 
     It 'shows a table' {
         $text = Get-Stat web -Cpu -MaxSamples 1 | Out-String
-        $text | Should -Match '(?s)Entity: web\s+MetricId\s+Timestamp\s+Value\s+Unit\s+Instance'
+        $text | Should -Match '(?s)Entity: web\s+MetricId\s+Timestamp\s+Value\s+Instance\s+Unit'
         $text | Should -Match 'cpu\.ready\.summation'
+        $narrow = Get-Stat web -Stat virtualDisk.*, cpu.ready.summation -MaxSamples 1 | Out-String -Width 80
+        $narrow | Should -Match '(?m)Timestamp\s+Value\s+Instance'
+        $narrow | Should -Match '(?m)^cpu\.ready\.summation +\d\d-\d\d [\d:]+ +[\d.]+ +0\b' -Because 'the processor is told from the machine'
     }
 
     It 'is read by other processes, which add their own machines' {

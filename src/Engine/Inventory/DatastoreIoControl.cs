@@ -5,7 +5,7 @@ namespace Hypervisor.Engine.Inventory;
 /// <summary>Storage I/O control of a datastore, with PowerCLI's property names. A snapshot.</summary>
 public sealed class DatastoreIoControl
 {
-    internal DatastoreIoControl(string name, DatastoreIoSettings settings, DatastoreIo? running)
+    internal DatastoreIoControl(string name, DatastoreIoSettings settings, DatastoreIo? running, int disksElsewhere)
     {
         Datastore = name;
         StorageIOControlEnabled = settings.Enabled;
@@ -15,7 +15,7 @@ public sealed class DatastoreIoControl
             : Math.Round(running.CongestionThreshold, 1);
         (PercentOfPeakThroughput, QueueDepth, LimitIOPerSecond) = (settings.PercentOfPeakThroughput, settings.QueueDepth, settings.LimitIops);
         CurrentQueueDepth = running?.QueueDepth ?? settings.QueueDepth;
-        NumDisks = running?.Disks.Count ?? 0;
+        NumDisks = (running?.Disks.Count ?? 0) + disksElsewhere;
         Statistics = running?.Statistics;
     }
 
@@ -43,7 +43,7 @@ public sealed class DatastoreIoControl
     /// <summary>Most I/O operations a second of all disks together, of up to 32 KB each; -1 for no limit.</summary>
     public long LimitIOPerSecond { get; }
 
-    /// <summary>Disks of machines that run in this process.</summary>
+    /// <summary>Disks of machines that are on, in this process and in others.</summary>
     public int NumDisks { get; }
 
     /// <summary>Counters of this process, or null when no machine has run on it.</summary>

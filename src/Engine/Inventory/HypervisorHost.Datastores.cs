@@ -54,7 +54,10 @@ public sealed partial class HypervisorHost
             .Order(DatastoreName.Comparer);
 
     private DatastoreIoControl ControlOf(string name, IReadOnlyDictionary<string, DatastoreIoSettings> settings) =>
-        new(name, settings.GetValueOrDefault(name, DatastoreIoSettings.Default), Services.StorageIo.Find(name));
+        ControlOf(name, settings.GetValueOrDefault(name, DatastoreIoSettings.Default));
+
+    private DatastoreIoControl ControlOf(string name, DatastoreIoSettings settings) =>
+        new(name, settings, Services.StorageIo.Find(name), DisksElsewhere(name).Count());
 
     private Dictionary<string, HashSet<string>> DisksByDatastore(IReadOnlyList<string> mountPoints)
     {

@@ -62,6 +62,7 @@ public sealed partial class HypervisorHost
     {
         machine = WithFullPaths(machine);
         MachineRules.Check(machine, Services.PhysicalMemoryMB);
+        Machines.AdvancedSettings.Check(machine);
         MachineRules.CheckFiles(machine);
         _store.Edit(() =>
         {
@@ -89,6 +90,12 @@ public sealed partial class HypervisorHost
             bool onlyLabels = sameDisks && changed with { Name = old.Name, Notes = old.Notes, Resources = old.Resources, ResourcePoolId = old.ResourcePoolId, Disks = old.Disks } == old;
             using MachineHold? hold = onlyLabels ? null : HoldForChange(old, "be changed");
             MachineRules.Check(changed, Services.PhysicalMemoryMB);
+            if (!ReferenceEquals(old.AdvancedSettings, changed.AdvancedSettings))
+            {
+                // What a file of an older version, or one written by hand, has is told at power-on and stops no other change.
+                Machines.AdvancedSettings.Check(changed);
+            }
+
             MachineRules.CheckFiles(changed);
             RefuseTakenName(changed);
             CheckResources(changed, old);

@@ -125,7 +125,8 @@ public sealed partial class HypervisorHost
         {
             DatastoreIoSettings old = _datastoreSettings.Find(name), changed = change(old);
             changed.Check($"The datastore '{name}'");
-            if (changed.LimitIops >= 0 && Services.StorageIo.Find(name)?.Disks.Sum(static disk => disk.Settings.ReservationIops) is { } reserved && reserved > changed.LimitIops)
+            long reserved = changed.LimitIops < 0 ? 0 : (Services.StorageIo.Find(name)?.ReservedIops ?? 0) + ReservedElsewhere(name, Guid.Empty);
+            if (changed.LimitIops >= 0 && reserved > changed.LimitIops)
             {
                 throw new InvalidConfigurationException(
                     $"The datastore '{name}': a limit of {changed.LimitIops} I/O operations a second is {reserved - changed.LimitIops} less than what running disks have reserved ({reserved}).");
@@ -144,7 +145,7 @@ public sealed partial class HypervisorHost
             Events.Append("DatastoreIORMReconfiguredEvent", MachineEventSeverity.Info, $"Reconfigured storage I/O control on datastore {name}: {Describe(after)}");
         }
 
-        return new DatastoreIoControl(name, after, Services.StorageIo.Find(name));
+        return ControlOf(name, after);
     }
 
     /// <summary>Brings what runs here up to date with the folder, which other processes may have changed too.</summary>
@@ -198,12 +199,50 @@ public sealed partial class HypervisorHost
     // Only what runs can have its reservation met; a machine that is off is looked at when it is powered on.
     private void CheckReservations(VirtualMachineConfiguration machine, List<int> disks)
     {
+        if (disks.Count == 0)
+        {
+            return;
+        }
+
         // Together: each of two disks may have room for what both have not, or make the room that the other needs.
         foreach (IGrouping<DatastoreIo, DiskIo> changed in disks.Select(index => Services.StorageIo.Find(machine.Id, index)).OfType<DiskIo>().GroupBy(static disk => disk.Datastore))
         {
-            changed.Key.CheckReservation([.. changed], changed.Sum(disk => machine.Disks[disk.Identity.Index].IoControl?.ReservationIops ?? 0));
+            changed.Key.CheckReservation([.. changed], changed.Sum(disk => machine.Disks[disk.Identity.Index].IoControl?.ReservationIops ?? 0), ReservedElsewhere(changed.Key.Name, machine.Id));
+        }
+
+        if (!_running.ContainsKey(machine.Id) && View(machine).PowerState == PowerState.PoweredOn)
+        {
+            // The process that runs it would find out too late.
+            CheckReservationsWithOthers(machine, disks);
         }
     }
+
+    // Of a machine whose disks are not attached here, with the disks of all processes.
+    private void CheckReservationsWithOthers(VirtualMachineConfiguration machine, IEnumerable<int> disks)
+    {
+        IReadOnlyList<string> mountPoints = DatastoreName.MountPoints();
+        foreach (string name in disks.Select(index => DatastoreName.Of(machine.Disks[index].Path, mountPoints)).Distinct(DatastoreName.Comparer))
+        {
+            long own = DisksOn(name, [machine], mountPoints).Sum(static disk => disk.IoControl?.ReservationIops ?? 0);
+            if (own == 0)
+            {
+                continue;
+            }
+
+            long others = (Services.StorageIo.Find(name)?.ReservedIops ?? 0) + ReservedElsewhere(name, machine.Id);
+            DatastoreIo.CheckReservation(name, _datastoreSettings.Find(name).LimitIops, own, others);
+        }
+    }
+
+    private long ReservedElsewhere(string datastore, Guid except) =>
+        DisksElsewhere(datastore, except).Sum(static disk => disk.IoControl?.ReservationIops ?? 0);
+
+    // Disks of machines that other processes run.
+    private IEnumerable<HardDiskConfiguration> DisksElsewhere(string datastore, Guid except = default) =>
+        DisksOn(datastore, PoweredOnMachines().Where(machine => machine.Id != except && !_running.ContainsKey(machine.Id)), DatastoreName.MountPoints());
+
+    private static IEnumerable<HardDiskConfiguration> DisksOn(string datastore, IEnumerable<VirtualMachineConfiguration> machines, IReadOnlyList<string> mountPoints) =>
+        machines.SelectMany(static machine => machine.Disks).Where(disk => DatastoreName.Comparer.Equals(DatastoreName.Of(disk.Path, mountPoints), datastore));
 
     private static int[] FindDisks(VirtualMachineConfiguration machine, IReadOnlyList<string>? disks)
     {

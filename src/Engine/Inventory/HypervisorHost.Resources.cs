@@ -220,6 +220,7 @@ public sealed partial class HypervisorHost
     private void AdmitForPowerOn(VirtualMachineConfiguration machine)
     {
         Admit(null, machine, message => new MachineException($"'{machine.Name}' cannot be powered on. {message} Lower a reservation (Set-VMResource, Set-ResourcePool), or power another machine off."));
+        CheckReservationsWithOthers(machine, Enumerable.Range(0, machine.Disks.Count));
         FollowResources();
     }
 

@@ -11,6 +11,8 @@ internal sealed record AdvancedSettings
         CodeCacheName = "processor.codeCacheMB", ConsoleName = "console.device", HostLoopbackName = "nat.hostLoopback",
         BalloonReportingName = "balloon.reporting", BalloonMaxName = "sched.mem.maxmemctl", SharingName = "sched.mem.pshare.enable", SaltName = "sched.mem.pshare.salt";
 
+    private const int NoBalloonMax = -1;
+
     private static readonly string[] Names = [BalloonReportingName, ConsoleName, DebugExitPortName, HostLoopbackName, CodeCacheName, ProcessorModelName, BalloonMaxName, SharingName, SaltName, TripleFaultName];
 
     /// <summary>Port that ends the machine when the guest writes to it; null for none.</summary>
@@ -43,6 +45,20 @@ internal sealed record AdvancedSettings
     /// <summary>Machines of the same salt may share pages (see the host's Mem.ShareForceSalting); null for none.</summary>
     public string? PageSharingSalt { get; private init; }
 
+    /// <summary>Refuses settings that a power-on would refuse.</summary>
+    /// <exception cref="InvalidConfigurationException">One is unknown or has a value that cannot be; the message names it.</exception>
+    public static void Check(VirtualMachineConfiguration configuration)
+    {
+        try
+        {
+            _ = Read(configuration);
+        }
+        catch (MachineException exception)
+        {
+            throw new InvalidConfigurationException(exception.Message, exception);
+        }
+    }
+
     /// <summary>Reads them.</summary>
     /// <exception cref="MachineException">One is unknown or has a value that cannot be; the message names it.</exception>
     public static AdvancedSettings Read(VirtualMachineConfiguration configuration)
@@ -54,7 +70,7 @@ internal sealed record AdvancedSettings
             if (!Names.Contains(name, StringComparer.OrdinalIgnoreCase))
             {
                 // A misspelt setting would be without effect, silently.
-                throw new MachineException($"There is no advanced setting '{name}'; there are {string.Join(", ", Names)}. Take it away with Set-VM -AdvancedSetting @{{ '{name}' = $null }}.");
+                throw new MachineException($"There is no advanced setting '{name}' of a machine; there are {string.Join(", ", Names)}.{Elsewhere(name)} Set-VM -AdvancedSetting @{{ '{name}' = $null }} takes it away where a machine has it.");
             }
 
             settings[name] = value;
@@ -63,7 +79,7 @@ internal sealed record AdvancedSettings
         return new AdvancedSettings
         {
             DebugExitPort = settings.TryGetValue(DebugExitPortName, out string? port) ? ParsePort(port) : null,
-            ProcessorModel = settings.GetValueOrDefault(ProcessorModelName),
+            ProcessorModel = ParseModel(settings.GetValueOrDefault(ProcessorModelName)),
             CodeCacheMB = settings.TryGetValue(CodeCacheName, out string? cache) ? ParseCodeCache(cache) : PartitionOptions.DefaultCodeCacheMB,
             InputToVirtioConsole = settings.GetValueOrDefault(ConsoleName)?.ToUpperInvariant() switch
             {
@@ -90,6 +106,25 @@ internal sealed record AdvancedSettings
         };
     }
 
+    // Settings of vSphere that are parameters here.
+    private static string Elsewhere(string name) =>
+        name.StartsWith("sched.cpu.", StringComparison.OrdinalIgnoreCase) || name.StartsWith("sched.mem.", StringComparison.OrdinalIgnoreCase)
+            ? " Shares, reservations, limits, affinity and latency sensitivity are set with Set-VMResource."
+            : "";
+
+    private static string? ParseModel(string? text)
+    {
+        try
+        {
+            _ = ProcessorModels.Parse(text);
+            return text;
+        }
+        catch (PartitionException exception)
+        {
+            throw new MachineException($"The advanced setting {ProcessorModelName} is '{text}'; it can be 'x86-64-v1', 'x86-64-v2', 'x86-64-v3' or 'host'.", exception);
+        }
+    }
+
     // On unless it says otherwise.
     private static bool ParseSwitch(Dictionary<string, string> settings, string name) => settings.GetValueOrDefault(name)?.ToUpperInvariant() switch
     {
@@ -102,12 +137,13 @@ internal sealed record AdvancedSettings
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int megabytes)
             && megabytes is >= PartitionOptions.MinimumCodeCacheMB and <= PartitionOptions.MaximumCodeCacheMB
             ? megabytes
-            : throw new MachineException($"The advanced setting {CodeCacheName} is '{text}'; it can be {PartitionOptions.MinimumCodeCacheMB} to {PartitionOptions.MaximumCodeCacheMB}.");
+            : throw new MachineException($"The advanced setting {CodeCacheName} is '{text}'; it can be a whole number of MB from {PartitionOptions.MinimumCodeCacheMB} to {PartitionOptions.MaximumCodeCacheMB}.");
 
-    private static int ParseBalloonMax(string text) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int megabytes)
-            ? megabytes
-            : throw new MachineException($"The advanced setting {BalloonMaxName} is '{text}'; it has to be a whole number of MB, 0 for no balloon.");
+    // -1 is vSphere's word for no maximum of its own. More than the machine has is no mistake: it may be given more memory later.
+    private static int? ParseBalloonMax(string text) =>
+        int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int megabytes) && megabytes >= NoBalloonMax
+            ? megabytes == NoBalloonMax ? null : megabytes
+            : throw new MachineException($"The advanced setting {BalloonMaxName} is '{text}'; it can be a whole number of MB from 0 (no balloon) to {int.MaxValue}, or {NoBalloonMax} for what the host's Mem.CtlMaxPercent allows.");
 
     private static ushort ParsePort(string text)
     {
@@ -129,6 +165,6 @@ internal sealed record AdvancedSettings
         var style = hexadecimal ? NumberStyles.AllowHexSpecifier : NumberStyles.None;
         return ushort.TryParse(digits, style, CultureInfo.InvariantCulture, out ushort port) && port <= 0xFFFC
             ? port
-            : throw new MachineException($"The advanced setting {DebugExitPortName} is '{text}'; it has to be a port number such as 0xf4.");
+            : throw new MachineException($"The advanced setting {DebugExitPortName} is '{text}'; it can be a port number from 0 to 0xfffc, such as 0xf4.");
     }
 }

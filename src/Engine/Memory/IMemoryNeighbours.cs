@@ -17,7 +17,14 @@ internal interface IMemoryNeighbours
 /// <summary>Memory of the machines that a process runs.</summary>
 /// <param name="SharedBytes">Host memory of what they share.</param>
 /// <param name="Machines">The machines.</param>
-internal sealed record ProcessMemory(long SharedBytes, IReadOnlyList<MachineMemoryNote> Machines);
+internal sealed record ProcessMemory(long SharedBytes, IReadOnlyList<MachineMemoryNote> Machines)
+{
+    /// <summary>Since when it has run machines without a pause, ns of the host's monotonic clock; the one that has for longest tells what concerns all.</summary>
+    public long Since { get; init; }
+
+    /// <summary>Tells processes apart that began at the same time.</summary>
+    public Guid Id { get; init; }
+}
 
 /// <summary>What another process has to know of a machine's memory: what the policy looks at. Bytes.</summary>
 internal sealed record MachineMemoryNote

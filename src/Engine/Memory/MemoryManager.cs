@@ -243,7 +243,7 @@ internal sealed class MemoryManager : IDisposable
         _meter.LookFrom = _decision.State == HostMemoryState.Low
             ? long.MaxValue
             : privatePages + Math.Max(1, (_decision.FreeBytes - _decision.DecideBelowFreeBytes) / PageSize);
-        if (_report.Follow(_decision.State, now) is { } told)
+        if (_report.Follow(_decision.State, now) is { } told && _neighbours.IsEldest)
         {
             StateChanged?.Invoke(told.Before, told.Now, _decision.FreeBytes);
         }

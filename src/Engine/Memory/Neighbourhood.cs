@@ -10,7 +10,8 @@ internal sealed class Neighbourhood
 {
     private readonly Dictionary<Guid, MachineMemoryHistory> _histories = [];
     private IReadOnlyList<ProcessMemory> _others = [];
-    private long _next = long.MinValue;
+    private long _next = long.MinValue, _since = long.MinValue;
+    private Guid _id;
 
     /// <summary>How to hear of them; null where nobody else is.</summary>
     public IMemoryNeighbours? Others { get; set; }
@@ -23,6 +24,12 @@ internal sealed class Neighbourhood
 
     /// <summary>Memory that their machines are configured with.</summary>
     public long MemoryBytes { get; private set; }
+
+    /// <summary>
+    /// No other process has run machines for longer. All see the same state of the host, and one of them tells of it: a newcomer, which has not
+    /// seen what came before, never.
+    /// </summary>
+    public bool IsEldest { get; private set; } = true;
 
     /// <summary>Hears of them, once a second.</summary>
     /// <param name="configuration">What the inventory says.</param>
@@ -38,13 +45,21 @@ internal sealed class Neighbourhood
         }
 
         _next = now + MemoryManager.Second;
+        if (_since == long.MinValue)
+        {
+            (_since, _id) = (now, Guid.NewGuid());
+        }
+
         var own = new MachineMemoryNote[machines.Length];
         for (int i = 0; i < own.Length; i++)
         {
             own[i] = NoteOf(machines[i].Id, inputs[i], configuration);
         }
 
-        _others = Others.Exchange(new ProcessMemory(sharedBytes, own));
+        _others = Others.Exchange(new ProcessMemory(sharedBytes, own) { Since = _since, Id = _id });
+
+        // A process of a version that does not say since when tells by itself; Id is empty then.
+        IsEldest = !_others.Any(other => other.Id != Guid.Empty && (other.Since, other.Id).CompareTo((_since, _id)) < 0);
         (Count, UsedBytes, MemoryBytes) = (0, 0, 0);
         foreach (ProcessMemory process in _others)
         {
@@ -82,7 +97,7 @@ internal sealed class Neighbourhood
     public void Leave()
     {
         Others?.Leave();
-        (_others, _next) = ([], long.MinValue);
+        (_others, _next, _since, IsEldest) = ([], long.MinValue, long.MinValue, true);
         (Count, UsedBytes, MemoryBytes) = (0, 0, 0);
         _histories.Clear();
     }

@@ -56,7 +56,7 @@ internal static class HelpCommand
               hv                               a prompt
               hv <command> [parameters]        one command
               hv -Command 'A | B; C'           several commands, connected by pipes
-              hv < file                        commands from a file
+              hv < file                        commands from a file or a pipe, run as their lines come
               hv top                           what machines do, on a full screen (Get-EsxTop -Interactive)
               hv quickstart                    boots a small Linux, from nothing
               hv help [command]                help

@@ -120,7 +120,8 @@ internal sealed class CommandParser
             SkipBlank(lines: true);
             if (Current is '|' or '\0' or ';')
             {
-                throw new UsageException("A pipe needs a command on each side.");
+                const string Missing = "A pipe needs a command on each side.";
+                throw Current == '\0' ? UsageException.Unfinished(Missing) : new UsageException(Missing);
             }
 
             commands.Add(Command());
@@ -193,6 +194,11 @@ internal sealed class CommandParser
 
             _position++;
             SkipBlank(lines: true);
+            if (Current == '\0')
+            {
+                throw UsageException.Unfinished("A value is missing behind the last comma.");
+            }
+
             list ??= [first];
             list.Add(Value());
         }
@@ -253,7 +259,7 @@ internal sealed class CommandParser
                     _position++;
                     break;
                 case '\0':
-                    throw new UsageException("The list '@(' has no ')'.");
+                    throw UsageException.Unfinished("The list '@(' has no ')'.");
                 default:
                     items.Add(Value());
                     break;
@@ -284,7 +290,7 @@ internal sealed class CommandParser
                     _position++;
                     continue;
                 case '\0':
-                    throw new UsageException("The table '@{' has no '}'.");
+                    throw UsageException.Unfinished("The table '@{' has no '}'.");
             }
 
             string name = Current switch
@@ -319,7 +325,7 @@ internal sealed class CommandParser
             switch (Current)
             {
                 case '\0':
-                    throw new UsageException("A string has no closing quote (').");
+                    throw UsageException.Unfinished("A string has no closing quote (').");
                 case '\'' when Next == '\'':
                     value.Append('\'');
                     _position += 2;
@@ -343,7 +349,7 @@ internal sealed class CommandParser
             switch (Current)
             {
                 case '\0':
-                    throw new UsageException("A string has no closing quote (\").");
+                    throw UsageException.Unfinished("A string has no closing quote (\").");
                 case '"' when Next == '"':
                     value.Append('"');
                     _position += 2;

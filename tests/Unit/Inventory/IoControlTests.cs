@@ -98,6 +98,28 @@ public sealed class IoControlTests : IDisposable
     }
 
     [Fact]
+    public void Disks_of_machines_that_other_processes_run_count()
+    {
+        VirtualMachine here = WithDisks("here", "one.img"), there = WithDisks("there", "two.img", "three.img"), later = WithDisks("later", "four.img");
+        HypervisorHost other = _temporary.OpenAnother();
+        other.PowerOn(other.FindMachine(there.Id)!).Wait();
+        Host.PowerOn(here).Wait();
+        using DiskIo disk = Host.Services.StorageIo.Attach(new DiskIdentity(here.Id, "here", 0, here.DiskPath[0]), DiskIoSettings.Default);
+        Assert.Equal(3, Host.GetDatastoreIoControl().Single(one => one.Datastore == Datastore).NumDisks);
+        Host.ConfigureDatastoreIo(_temporary.Folder, static old => old with { LimitIops = 100 }).Wait();
+        Set(there, static old => old with { ReservationIops = 30 });
+        Assert.Contains("limited to 100, of which 0 are reserved; 20 are missing", Assert.Throws<InvalidConfigurationException>(() => Set(there, static old => old with { ReservationIops = 60 })).Message, StringComparison.Ordinal);
+        Assert.Contains("of which 60 are reserved; 10 are missing", Assert.Throws<InvalidConfigurationException>(() => Set(here, static old => old with { ReservationIops = 50 })).Message, StringComparison.Ordinal);
+        Assert.Contains("1 less than", Assert.Throws<InvalidConfigurationException>(() => Host.ConfigureDatastoreIo(Datastore, static old => old with { LimitIops = 59 }).Wait()).Message, StringComparison.Ordinal);
+
+        // What is off promises nothing, until it is powered on.
+        Set(later, static old => old with { ReservationIops = 50 });
+        Assert.Contains("10 are missing", Assert.Throws<InvalidConfigurationException>(() => Host.PowerOn(later).Wait()).Message, StringComparison.Ordinal);
+        Set(later, static old => old with { ReservationIops = 40 });
+        Host.PowerOn(later).Wait();
+    }
+
+    [Fact]
     public void Resources_of_a_running_machine_and_its_disks_change_together_and_at_once()
     {
         VirtualMachine machine = WithDisks("a", "one.img", "two.img");

@@ -73,6 +73,45 @@ public sealed class MemoryResourceTests : IDisposable
     public void Settings_that_cannot_be_are_refused(string name, string value, string message) =>
         Assert.Contains(message, Refusal(() => Set(name, value)), StringComparison.Ordinal);
 
+    [Theory]
+    [InlineData("sched.mem.maxmemctl", "1E+12", "0 (no balloon) to 2147483647")]
+    [InlineData("sched.mem.maxmemctl", "-2", "or -1 for what the host's Mem.CtlMaxPercent allows")]
+    [InlineData("sched.mem.maxmemctl", "1.5", "whole number of MB")]
+    [InlineData("balloon.reporting", "perhaps", "'true' or 'false'")]
+    [InlineData("sched.mem.pshare.enable", "1", "'true' or 'false'")]
+    [InlineData("processor.codeCacheMB", "1", "from 16 to 2048")]
+    [InlineData("processor.model", "pentium", "'x86-64-v1'")]
+    [InlineData("debugExit.port", "65536", "from 0 to 0xfffc")]
+    [InlineData("sched.cpu.shares", "1000", "Set-VMResource")]
+    public void Settings_of_a_machine_that_cannot_be_are_refused_when_they_are_set(string name, string value, string range)
+    {
+        VirtualMachine machine = Create("m");
+        foreach (string refusal in new[]
+        {
+            Refusal(() => Create("n", settings: (name, value))),
+            Refusal(() => _host.Reconfigure(machine, old => old with { AdvancedSettings = new Dictionary<string, string> { [name] = value } }).Wait()),
+        })
+        {
+            Assert.Contains(name, refusal, StringComparison.Ordinal);
+            Assert.Contains(range, refusal, StringComparison.Ordinal);
+        }
+
+        Assert.Empty(_host.FindMachines("n"));
+        Assert.Empty(_host.FindMachines("m").Single().Configuration.AdvancedSettings);
+    }
+
+    [Theory]
+    [InlineData("-1", 1024 * 65 / 100)]
+    [InlineData("0", 0)]
+    [InlineData("100", 100)]
+    [InlineData("2147483647", 1024)]
+    public void The_most_that_a_balloon_takes_can_be_set(string value, int megabytes)
+    {
+        VirtualMachine machine = Create("m", settings: ("sched.mem.maxmemctl", value));
+        PowerOn(machine);
+        Assert.Equal(megabytes, _source.Current.Machines[machine.Id].BalloonMaxBytes / MB);
+    }
+
     [Fact]
     public void A_machine_is_powered_on_only_when_its_reservation_and_overhead_can_be_kept()
     {
@@ -177,12 +216,12 @@ public sealed class MemoryResourceTests : IDisposable
     }
 
     [Theory]
-    [InlineData("sched.mem.maxmemctl", "-1", "whole number of MB")]
+    [InlineData("sched.mem.maxmemctl", "-2", "whole number of MB")]
     [InlineData("sched.mem.pshare.enable", "maybe", "'true' or 'false'")]
     [InlineData("balloon.reporting", "no", "'true' or 'false'")]
-    public void Settings_of_a_machine_that_cannot_be_are_refused(string name, string value, string message)
+    public void Settings_of_a_machine_that_were_written_by_hand_are_refused_when_they_are_read(string name, string value, string message)
     {
-        VirtualMachine machine = Create("m", 64, null, (name, value));
-        Assert.Contains(message, Assert.Throws<MachineException>(() => MachineMemory.PlanOf(machine.Configuration, MemoryConfiguration.None)).Message, StringComparison.Ordinal);
+        VirtualMachineConfiguration writtenByHand = Create("m", 64).Configuration with { AdvancedSettings = new Dictionary<string, string> { [name] = value } };
+        Assert.Contains(message, Assert.Throws<MachineException>(() => MachineMemory.PlanOf(writtenByHand, MemoryConfiguration.None)).Message, StringComparison.Ordinal);
     }
 }

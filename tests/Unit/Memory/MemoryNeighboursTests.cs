@@ -71,6 +71,37 @@ public sealed class MemoryNeighboursTests : IDisposable
     }
 
     [Fact]
+    public void A_change_of_the_hosts_state_is_told_by_one_process()
+    {
+        Neighbour first = Start();
+        Pass();
+        Neighbour second = Start();
+        first.Fill();
+        second.Fill();
+        for (int n = 0; n < 30; n++)
+        {
+            Pass();
+        }
+
+        Assert.NotEmpty(first.Told);
+        Assert.Empty(second.Told);
+        HostMemoryState worst = first.Told[^1].Now;
+        Assert.NotEqual(HostMemoryState.High, worst);
+
+        // The other goes on where the first one stopped; one that comes later leaves it to that.
+        _neighbours.Remove(first);
+        first.Dispose();
+        Neighbour third = Start();
+        for (int n = 0; n < 30; n++)
+        {
+            Pass();
+        }
+
+        Assert.Equal((worst, HostMemoryState.High), (second.Told[0].Before, second.Told[^1].Now));
+        Assert.Empty(third.Told);
+    }
+
+    [Fact]
     public void A_process_that_died_is_not_counted_and_what_it_left_is_deleted()
     {
         string notes = Path.Combine(_folder, "memory");
@@ -147,6 +178,7 @@ public sealed class MemoryNeighboursTests : IDisposable
             var source = new MemoryConfigurationSource();
             source.Publish(new MemoryConfiguration { BudgetBytes = 40 * Megabyte, ProcessorMHz = 1000 });
             Manager = new MemoryManager(source, clock: () => test._now) { Neighbours = new MemoryNotes(Path.Combine(test._folder, "memory"), test._troubles.Add) };
+            Manager.StateChanged = (before, now, _) => Told.Add((before, now));
             _memory.AddBlock(0, Pages * PageBytes);
             var id = Guid.NewGuid();
             _machine = Manager.Add(new ManagedMemoryOptions
@@ -164,6 +196,9 @@ public sealed class MemoryNeighboursTests : IDisposable
         }
 
         public MemoryManager Manager { get; }
+
+        /// <summary>Changes of the host's state that it told of.</summary>
+        public List<(HostMemoryState Before, HostMemoryState Now)> Told { get; } = [];
 
         public long ConsumedBytes => _machine.ConsumedBytes;
 

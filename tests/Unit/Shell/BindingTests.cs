@@ -31,9 +31,9 @@ public sealed class BindingTests : IDisposable
     public void Lists_tables_and_aliases_bind()
     {
         string a = _shell.Temporary.File("a.raw"), b = _shell.Temporary.File("b.raw");
-        var machine = (VirtualMachine)Assert.Single(_shell.Run($"New-VM x -DiskPath '{a}','{b}' -AdvancedSetting @{{debugExit.port=0xf4; n=5}} -Description d -PortForward 2222:22"));
+        var machine = (VirtualMachine)Assert.Single(_shell.Run($"New-VM x -DiskPath '{a}','{b}' -AdvancedSetting @{{debugExit.port=0xf4; processor.codeCacheMB=32}} -Description d -PortForward 2222:22"));
         Assert.Equal([a, b], machine.DiskPath);
-        Assert.Equal(("0xf4", "5", "d"), (machine.ExtensionData.Config.AdvancedSettings["debugExit.port"], machine.ExtensionData.Config.AdvancedSettings["n"], machine.Notes));
+        Assert.Equal(("0xf4", "32", "d"), (machine.ExtensionData.Config.AdvancedSettings["debugExit.port"], machine.ExtensionData.Config.AdvancedSettings["processor.codeCacheMB"], machine.Notes));
         Assert.Equal(["tcp:127.0.0.1:2222:22"], machine.PortForward);
     }
 

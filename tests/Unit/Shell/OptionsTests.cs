@@ -19,6 +19,15 @@ public sealed class OptionsTests
     }
 
     [Fact]
+    public void One_word_with_blanks_is_a_text_of_commands()
+    {
+        ShellOptions options = ShellOptions.Parse(["Get-VM web | Stop-VM", "--output", "csv"]);
+        Assert.Equal(("Get-VM web | Stop-VM", OutputFormat.Csv), (options.Command, options.Output));
+        Assert.Empty(options.Words);
+        Assert.Null(ShellOptions.Parse(["Get-VM", "my machine"]).Command);
+    }
+
+    [Fact]
     public void An_unknown_format_is_refused_with_those_there_are() =>
         Assert.Contains("table, list, json, csv", Assert.Throws<UsageException>(() => ShellOptions.Parse(["Get-VM", "--output", "xml"])).Message, StringComparison.Ordinal);
 }

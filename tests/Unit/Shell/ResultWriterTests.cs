@@ -68,10 +68,10 @@ public sealed class ResultWriterTests : IDisposable
     public void Json_is_an_array_whatever_the_number()
     {
         Assert.Equal(0, JsonDocument.Parse(Write(OutputFormat.Json)).RootElement.GetArrayLength());
-        _temporary.Create("a", machine => machine with { Notes = "ä \"q\" \u0007", AdvancedSettings = new Dictionary<string, string> { ["x"] = "1" } });
+        _temporary.Create("a", machine => machine with { Notes = "ä \"q\" \u0007", AdvancedSettings = new Dictionary<string, string> { ["sched.mem.pshare.salt"] = "1" } });
         JsonElement machine = JsonDocument.Parse(Write(OutputFormat.Json)).RootElement[0];
         Assert.Equal(("ä \"q\" \u0007", 0.25m), (machine.GetProperty("Notes").GetString(), machine.GetProperty("MemoryGB").GetDecimal()));
-        Assert.Equal("1", machine.GetProperty("ExtensionData").GetProperty("Config").GetProperty("AdvancedSettings").GetProperty("x").GetString());
+        Assert.Equal("1", machine.GetProperty("ExtensionData").GetProperty("Config").GetProperty("AdvancedSettings").GetProperty("sched.mem.pshare.salt").GetString());
     }
 
     [Fact]

@@ -121,17 +121,28 @@ public sealed class DatastoreIo : IDisposable
     /// <summary>Refuses reservations that together with those of the other disks are above the datastore's limit.</summary>
     /// <param name="disks">Disks that ask; none for one that is not attached yet.</param>
     /// <param name="reservation">I/O operations a second of all that ask.</param>
+    /// <param name="elsewhere">I/O operations a second that disks in other processes have reserved.</param>
     /// <exception cref="InvalidConfigurationException">It cannot be promised; the message says by how much.</exception>
-    internal void CheckReservation(IReadOnlyCollection<DiskIo> disks, long reservation)
+    internal void CheckReservation(IReadOnlyCollection<DiskIo> disks, long reservation, long elsewhere = 0) => CheckReservation(
+        Name, Settings.LimitIops, reservation, Disks.Where(other => !disks.Contains(other)).Sum(static other => other.Settings.ReservationIops) + elsewhere);
+
+    /// <summary>The same of a datastore that this process need not have disks on.</summary>
+    /// <param name="name">The datastore.</param>
+    /// <param name="limit">Its limit, operations a second; below 0 for none.</param>
+    /// <param name="reservation">What is asked for, operations a second.</param>
+    /// <param name="others">What others have reserved.</param>
+    /// <exception cref="InvalidConfigurationException">The limit cannot hold both.</exception>
+    internal static void CheckReservation(string name, long limit, long reservation, long others)
     {
-        long limit = Settings.LimitIops;
-        long others = Disks.Where(other => !disks.Contains(other)).Sum(static other => other.Settings.ReservationIops);
         if (limit >= 0 && reservation > 0 && others + reservation > limit)
         {
             throw new InvalidConfigurationException(
-                $"A reservation of {reservation} I/O operations a second cannot be promised: the datastore '{Name}' is limited to {limit}, of which {others} are reserved; {others + reservation - limit} are missing.");
+                $"A reservation of {reservation} I/O operations a second cannot be promised: the datastore '{name}' is limited to {limit}, of which {others} are reserved; {others + reservation - limit} are missing.");
         }
     }
+
+    /// <summary>What its disks in this process have reserved, operations a second.</summary>
+    internal long ReservedIops => Disks.Sum(static disk => disk.Settings.ReservationIops);
 
     internal DiskIo Attach(DiskIdentity identity, DiskIoSettings settings)
     {
