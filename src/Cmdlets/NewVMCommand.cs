@@ -47,6 +47,7 @@ public sealed class NewVMCommand : HypervisorCmdlet
 
     /// <summary>Kernel to boot directly: Linux bzImage, PVH or Multiboot image.</summary>
     [Parameter]
+    [Alias("Kernel")]
     public string? KernelPath { get; set; }
 
     /// <summary>Initial RAM disk for the kernel.</summary>

@@ -49,6 +49,7 @@ public sealed class SetVMCommand : HypervisorCmdlet
     [Parameter]
     [AllowEmptyString]
     [AllowNull]
+    [Alias("Kernel")]
     public string? KernelPath { get; set; }
 
     /// <summary>Initial RAM disk; empty takes it away.</summary>

@@ -42,11 +42,12 @@ public sealed unsafe partial class X86Processor : IDisposable
         State = _native.State;
         _tlb = _native.TranslationBuffers;
         _targets = [.. Enumerable.Range(0, TargetTable.Tables).Select(table => new TargetTable(_native.TargetTables + (table * TargetTable.TableBytes)))];
-        nuint tableBytes = (nuint)((JumpEntries * sizeof(JumpEntry)) + (FetchEntries * sizeof(FetchEntry)) + sizeof(DecodedInstruction));
+        nuint tableBytes = (nuint)((JumpEntries * sizeof(JumpEntry)) + (FetchEntries * sizeof(FetchEntry)) + (2 * sizeof(DecodedInstruction)));
         _tables = AnonymousMemory.Allocate((tableBytes + 4095) & ~(nuint)4095);
         _jumps = (JumpEntry*)_tables.Address;
         _fetches = (FetchEntry*)(_jumps + JumpEntries);
         _fetchMarker = (DecodedInstruction*)(_fetches + FetchEntries);
+        _kept = _fetchMarker + 1;
         _cacheLimit = options.CodeCacheBytes;
         int codeBytes = options.CodeCacheBytes / 4, regions = BlockTranslator.Regions(codeBytes);
         _blocks = new BlockCache(codeBytes * 3, regions);
@@ -118,6 +119,12 @@ public sealed unsafe partial class X86Processor : IDisposable
 
     /// <summary>Drops cached host addresses of guest-physical pages (the memory map changed). Any thread; takes effect before the next access after the processor was stopped.</summary>
     public void FlushPhysicalMappings() => SignalAttention(Attention.FlushMappings | Attention.FlushBlocks);
+
+    /// <summary>
+    /// Drops all decoded and translated code and gives its memory back to the host's system, when the processor runs the next time; what is
+    /// run then is decoded and translated anew. Wakes nobody. Any thread.
+    /// </summary>
+    public void ReleaseCaches() => SignalAttention(Attention.ReleaseBlocks);
 
     /// <summary>
     /// Drops code decoded from a page. Any thread: at once on the processor's own thread (before its next instruction), otherwise

@@ -65,6 +65,12 @@ public sealed partial class ExecutableMemory : IDisposable
         }
     }
 
+    /// <summary>Gives the pages of a part back while it stays mapped; they read as zeroes afterwards, in both views.</summary>
+    /// <param name="offset">Where the part begins, a multiple of the host's page size.</param>
+    /// <param name="length">Its bytes, a multiple of the host's page size.</param>
+    /// <returns>False where the system refuses; the pages then stay as they are.</returns>
+    public bool Release(nuint offset, nuint length) => MemoryAdvice.RemoveShared(Writable + (nint)offset, length);
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -5,7 +5,7 @@ namespace Hypervisor.Engine.Native.Memory;
 /// <summary>Advice to the operating system about anonymous memory.</summary>
 public static partial class MemoryAdvice
 {
-    private const int DontNeed = 4, Mergeable = 12, Unmergeable = 13, HugePage = 14, NoHugePage = 15, Cold = 20;
+    private const int DontNeed = 4, Remove = 9, Mergeable = 12, Unmergeable = 13, HugePage = 14, NoHugePage = 15, Cold = 20;
 
     /// <summary>
     /// Gives the pages back while the range stays mapped: the next access finds zeroes (on Windows zeroes or the old content).
@@ -16,6 +16,13 @@ public static partial class MemoryAdvice
     public static bool Release(nint address, nuint length) =>
         OperatingSystem.IsLinux() ? Madvise(address, length, DontNeed) == 0
         : OperatingSystem.IsWindows() && DiscardVirtualMemory(address, length) == 0;
+
+    /// <summary>
+    /// As <see cref="Release"/>, for memory that is mapped to be shared (memfd_create(2)), for all that have mapped it. Linux only.
+    /// </summary>
+    /// <param name="address">First byte, a multiple of the host's page size, in a mapping that may be written.</param>
+    /// <param name="length">Bytes, a multiple of the host's page size.</param>
+    internal static bool RemoveShared(nint address, nuint length) => OperatingSystem.IsLinux() && Madvise(address, length, Remove) == 0;
 
     /// <summary>
     /// Reads a byte, so that the page is there afterwards. The runtime need not wait for this thread meanwhile, as it would if managed code

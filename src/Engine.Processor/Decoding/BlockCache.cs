@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Hypervisor.Engine.Native;
+using Hypervisor.Engine.Native.Memory;
 using Hypervisor.Engine.Processor.Translation;
 
 namespace Hypervisor.Engine.Processor;
@@ -160,6 +161,14 @@ internal sealed unsafe class BlockCache : IDisposable
         new Span<nint>(_keys, KeyBuckets + PageBuckets + PageBuckets).Clear();
         Array.Clear(_usedOf);
         BeginRegion(0);
+    }
+
+    /// <summary>Forgets everything, and gives the memory that it took back to the system.</summary>
+    /// <returns>False where the system refuses: the memory stays taken.</returns>
+    public bool Release()
+    {
+        Clear();
+        return MemoryAdvice.Release(_arena.Address, _arena.Length);
     }
 
     /// <summary>

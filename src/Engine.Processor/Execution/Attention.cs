@@ -24,4 +24,6 @@ internal enum Attention
     Orders = 512,
     /// <summary>The oldest part of the block cache is to be emptied.</summary>
     EvictBlocks = 1024,
+    /// <summary>The block cache is to be emptied, and its memory given back.</summary>
+    ReleaseBlocks = 2048,
 }

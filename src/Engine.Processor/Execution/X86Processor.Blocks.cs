@@ -26,6 +26,9 @@ public sealed unsafe partial class X86Processor
     private readonly FetchEntry* _fetches;
     private readonly DecodedInstruction* _fetchMarker;
 
+    // The last instruction executed, when the memory that it was in is given back.
+    private readonly DecodedInstruction* _kept;
+
     // Linear pages from which something was fetched since all was forgotten last: a bit for each hash, and one for each 1 GB region
     // in which the page was a large one.
     private readonly ulong[] _fetchedPages = new ulong[FetchedPageBits / 64];
@@ -150,22 +153,39 @@ public sealed unsafe partial class X86Processor
     private void FlushBlocks()
     {
         _cacheFlushes++;
+        _mostCacheBytes = MostCacheBytes;
         _blocks.Clear();
-        ForgetJumps();
-        foreach (var targets in _targets)
+        _translator?.Clear();
+        ForgetBlocks();
+    }
+
+    private void ReleaseBlocks()
+    {
+        _cacheFlushes++;
+        if (State->Current != null && State->Current != _kept)
         {
-            targets.Clear();
+            *_kept = *State->Current;
+            State->Current = _kept;
         }
 
-        _translator?.Clear();
+        long most = MostCacheBytes;
+        bool released = _blocks.Release() & (_translator?.Release() ?? true);
+        _mostCacheBytes = released ? 0 : most;
+        ForgetBlocks();
     }
 
     // The cache is full. Whole regions of it make room, so that this costs little for each block.
     private void EvictBlocks()
     {
         _cacheEvictions++;
+        _mostCacheBytes = MostCacheBytes;
         _blocks.Advance(&Stale);
         _translator?.Advance();
+        ForgetBlocks();
+    }
+
+    private void ForgetBlocks()
+    {
         ForgetJumps();
         foreach (var targets in _targets)
         {

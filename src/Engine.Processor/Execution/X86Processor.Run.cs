@@ -110,7 +110,7 @@ public sealed unsafe partial class X86Processor
     {
         reason = StopReason.Requested;
         var attention = (Attention)Volatile.Read(ref State->Attention);
-        if ((attention & (Attention.FlushMappings | Attention.FlushBlocks | Attention.EvictBlocks | Attention.CodeInvalidation | Attention.Orders)) != 0)
+        if ((attention & (Attention.FlushMappings | Attention.FlushBlocks | Attention.EvictBlocks | Attention.ReleaseBlocks | Attention.CodeInvalidation | Attention.Orders)) != 0)
         {
             AttendCaches(attention);
         }
@@ -172,6 +172,11 @@ public sealed unsafe partial class X86Processor
         if ((attention & Attention.FlushBlocks) != 0 && TakeAttention(Attention.FlushBlocks))
         {
             FlushBlocks();
+        }
+
+        if ((attention & Attention.ReleaseBlocks) != 0 && TakeAttention(Attention.ReleaseBlocks))
+        {
+            ReleaseBlocks();
         }
 
         if ((attention & Attention.EvictBlocks) != 0 && TakeAttention(Attention.EvictBlocks))

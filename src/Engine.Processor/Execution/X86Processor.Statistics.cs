@@ -12,10 +12,16 @@ public sealed unsafe partial class X86Processor
     private long _decodedBlocks, _translatedBlocks, _translationTicks, _entries, _links, _lookups, _accessMisses, _interpreterExits;
     private long _exceptions, _interrupts, _translationFlushes, _pageInvalidations, _cacheFlushes, _cacheEvictions;
 
+    // What code is forgotten in stays in memory, for the code to come: the most since memory was given back.
+    private long _mostCacheBytes;
+
     /// <summary>
-    /// Memory of the host that the processor takes, bytes: its tables, and decoded and translated code in the cache now. Any thread.
+    /// Memory of the host that the processor takes, bytes: its tables, and the cache of decoded and translated code as far as it was used
+    /// since <see cref="ReleaseCaches"/>. Any thread.
     /// </summary>
-    public long HostBytes => ProcessorMemory.Bytes + BlockCache.IndexBytes + _blocks.Used + (_translator?.CodeBytes ?? 0);
+    public long HostBytes => ProcessorMemory.Bytes + BlockCache.IndexBytes + MostCacheBytes;
+
+    private long MostCacheBytes => Math.Max(Volatile.Read(ref _mostCacheBytes), _blocks.Used + (_translator?.CodeBytes ?? 0));
 
     /// <summary>The counters now. Any thread; not a moment's consistent picture while the processor runs.</summary>
     public ProcessorStatistics GetStatistics() => new()

@@ -17,6 +17,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     // A block's code is at most this long: 64 instructions of at most about 250 bytes, twice, and its end.
     private const int MaximumBlockBytes = 64 << 10;
     private const int MostRegions = 8, LeastBlocks = 4;
+    private const int HostPageBytes = 4096;
     private const int MaximumLinks = 8;
     private const int MaximumInstructions = 72;
 
@@ -114,6 +115,15 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     {
         Array.Clear(_usedOf);
         BeginRegion(0);
+    }
+
+    /// <summary>Forgets all code, and gives the memory that it took back to the system.</summary>
+    /// <returns>False where the system refuses: the memory stays taken.</returns>
+    public bool Release()
+    {
+        Clear();
+        nuint stubs = ((nuint)(_first - (byte*)_memory.Writable) + HostPageBytes - 1) & ~(nuint)(HostPageBytes - 1);
+        return _memory.Release(stubs, _memory.Length - stubs);
     }
 
     /// <summary>Goes on where the oldest code is: nothing may refer to it any more.</summary>

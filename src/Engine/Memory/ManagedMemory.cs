@@ -21,6 +21,9 @@ internal sealed class ManagedMemory : IDisposable
     /// <summary>Memory can be swapped out again when for so long, ns, no write failed.</summary>
     private const long SwapRecovery = 10 * MemoryManager.Second;
 
+    /// <summary>What processors take more than was promised is taken back when it is so much, bytes, and not more often than this, ns: they are slower afterwards.</summary>
+    private const long TrimBytes = 8 << 20, TrimInterval = 60 * MemoryManager.Second;
+
     private const long NanosecondsPerMillisecond = 1_000_000;
 
     private readonly MemoryManager _manager;
@@ -33,7 +36,7 @@ internal sealed class ManagedMemory : IDisposable
     private readonly int _run;
     private readonly long _since;
     private double _scanDue;
-    private long _nextSample = long.MinValue, _nextCount = long.MinValue, _nextHints = long.MinValue;
+    private long _nextSample = long.MinValue, _nextCount = long.MinValue, _nextHints = long.MinValue, _nextTrim = long.MinValue;
     private readonly Action<Exception> _failed;
     private long _nextReadReport, _nextBlockReport;
     private long _nextSwapReport, _lastSwapTrouble;
@@ -193,6 +196,7 @@ internal sealed class ManagedMemory : IDisposable
             return;
         }
 
+        TrimOverhead(state);
         pages.Bound(decision.BlockAboveBytes, decision.CeilingBytes);
         Evict(pages, decision, state, patience);
         Scan(pages, decision, passed);
@@ -332,6 +336,15 @@ internal sealed class ManagedMemory : IDisposable
             _nextHints = _manager.Now + _manager.HintInterval;
             pages.BeginHinting();
             balloon.RequestHints();
+        }
+    }
+
+    private void TrimOverhead(HostMemoryState state)
+    {
+        if (state > HostMemoryState.High && OverheadBytes - PromisedOverheadBytes >= TrimBytes && _manager.Now >= _nextTrim)
+        {
+            _nextTrim = _manager.Now + TrimInterval;
+            _partition!.TrimHost();
         }
     }
 

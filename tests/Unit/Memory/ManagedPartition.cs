@@ -10,6 +10,11 @@ internal sealed unsafe class ManagedPartition : PartitionWithoutProcessors, IPag
     /// <summary>What it answers to orders that only a kernel can refuse; null while it works.</summary>
     public Exception? Refusal { get; set; }
 
+    public long HostBytes { get; set; }
+
+    /// <summary>How often it was asked to give memory of its own back.</summary>
+    public int Trims { get; private set; }
+
     public override BackendKind Backend => BackendKind.Software;
 
     public override PartitionCapabilities Capabilities { get; }
@@ -21,6 +26,8 @@ internal sealed unsafe class ManagedPartition : PartitionWithoutProcessors, IPag
         (homes, reason) = (this, "");
         return true;
     }
+
+    public void TrimHost() => Trims++;
 
     public void Watch(ReadOnlySpan<int> pages)
     {

@@ -91,6 +91,9 @@ internal sealed unsafe partial class HostileMachine
             case 4:
                 Cpu.FlushPhysicalMappings();
                 break;
+            case 5:
+                Cpu.ReleaseCaches();
+                break;
         }
     }
 

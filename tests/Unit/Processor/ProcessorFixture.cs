@@ -54,6 +54,9 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public List<(ushort Port, int Size, uint Value)> Output { get; } = [];
 
+    /// <summary>Called with each write to a port, on the processor's thread.</summary>
+    public Action PortWritten { get; set; } = static () => { };
+
     public List<(ulong Address, int Size, ulong Value)> MmioWrites { get; } = [];
 
     public byte PendingVector { get; set; }
@@ -138,7 +141,11 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     uint IPortBus.Read(ushort port, int size) => port;
 
-    void IPortBus.Write(ushort port, int size, uint value) => Output.Add((port, size, value));
+    void IPortBus.Write(ushort port, int size, uint value)
+    {
+        Output.Add((port, size, value));
+        PortWritten();
+    }
 
     public int Acknowledge()
     {

@@ -13,7 +13,6 @@ public sealed class SoftwarePartition : IPartition, IPagedPartition
     private readonly SoftwareVirtualProcessor[] _processors;
     private readonly X86Processor[] _executors;
     private readonly X86Processor[][] _others;
-    private long _mostHostBytes;
     private bool _disposed;
 
     internal SoftwarePartition(PartitionOptions options)
@@ -48,7 +47,6 @@ public sealed class SoftwarePartition : IPartition, IPagedPartition
     public IReadOnlyList<IVirtualProcessor> Processors => _processors;
 
     /// <inheritdoc/>
-    /// <remarks>The most that it was at any look: what code is forgotten in stays in memory for the code to come.</remarks>
     public long HostBytes
     {
         get
@@ -59,12 +57,12 @@ public sealed class SoftwarePartition : IPartition, IPagedPartition
                 bytes += processor.HostBytes;
             }
 
-            // Two that look at once may both write: either is an amount that was there.
-            bytes = Math.Max(bytes, Volatile.Read(ref _mostHostBytes));
-            Volatile.Write(ref _mostHostBytes, bytes);
             return bytes;
         }
     }
+
+    /// <inheritdoc/>
+    public void TrimHost() => Array.ForEach(_executors, static processor => processor.ReleaseCaches());
 
     /// <inheritdoc/>
     public Action<byte>? EndOfInterrupt
