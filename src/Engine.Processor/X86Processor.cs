@@ -82,8 +82,15 @@ public sealed unsafe partial class X86Processor : IDisposable
     public bool IsHalted => _activity != Activity.Running && !HasWork;
 
     /// <summary>Something has arrived that <see cref="Run"/> would act upon, a stop request included. Any thread.</summary>
-    public bool HasWork =>
-        (Volatile.Read(ref State->Attention) & (int)(Attention.Stop | Attention.Interrupt | Attention.Nmi | Attention.Init | Attention.Startup)) != 0;
+    public bool HasWork
+    {
+        get
+        {
+            // An NMI that waits for the end of another wakes nobody, or a handler that halts would keep the host's thread awake.
+            Attention waking = Attention.Stop | Attention.Interrupt | Attention.Init | Attention.Startup | (_nmiBlocked ? 0 : Attention.Nmi);
+            return (Volatile.Read(ref State->Attention) & (int)waking) != 0;
+        }
+    }
 
     /// <summary>Instructions retired since power-on; approximate while running.</summary>
     public ulong RetiredInstructions => State->Retired;

@@ -163,7 +163,8 @@ public sealed unsafe partial class X86Processor
 
         if ((attention & Attention.CodeInvalidation) != 0 && TakeAttention(Attention.CodeInvalidation))
         {
-            while (_invalidatedPages.TryDequeue(out ulong page))
+            // What comes meanwhile signals again: others can store to code faster than this forgets it.
+            for (int left = _invalidatedPages.Count; left > 0 && _invalidatedPages.TryDequeue(out ulong page); left--)
             {
                 DropCodePage(page);
             }

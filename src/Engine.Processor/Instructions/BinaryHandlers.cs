@@ -83,11 +83,16 @@ internal static unsafe class BinaryHandlers<TOperation, T>
         while (true)
         {
             T a = cpu.BeginModify<T>(linear, out byte* host);
-            s->FlagResult = result;
-            s->FlagAux = aux;
             if (cpu.FinishLocked(linear, host, TOperation.Apply(s, a, b), a))
             {
                 return i + 1;
+            }
+
+            s->FlagResult = result;
+            s->FlagAux = aux;
+            if (cpu.MustBeginAgain(i))
+            {
+                return null;
             }
         }
     }
@@ -122,11 +127,16 @@ internal static unsafe class UnaryHandlers<TOperation, T>
         while (true)
         {
             T a = cpu.BeginModify<T>(linear, out byte* host);
-            s->FlagResult = result;
-            s->FlagAux = aux;
             if (cpu.FinishLocked(linear, host, TOperation.Apply(s, a), a))
             {
                 return i + 1;
+            }
+
+            s->FlagResult = result;
+            s->FlagAux = aux;
+            if (cpu.MustBeginAgain(i))
+            {
+                return null;
             }
         }
     }

@@ -101,6 +101,11 @@ internal static unsafe class BitHandlers<TOperation, T>
             }
             else if (!cpu.FinishLocked(linear, host, result, old))
             {
+                if (cpu.MustBeginAgain(i))
+                {
+                    return null;
+                }
+
                 continue;
             }
 

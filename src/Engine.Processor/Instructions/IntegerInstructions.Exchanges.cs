@@ -28,6 +28,11 @@ internal static unsafe class ExchangeHandlers<T> where T : unmanaged, IBinaryInt
                 Width.Set(s, i->Reg1, old);
                 return i + 1;
             }
+
+            if (cpu.MustBeginAgain(i))
+            {
+                return null;
+            }
         }
     }
 
@@ -54,6 +59,11 @@ internal static unsafe class ExchangeHandlers<T> where T : unmanaged, IBinaryInt
                 AddOperation.Apply(s, old, b);
                 Width.Set(s, i->Reg1, old);
                 return i + 1;
+            }
+
+            if (cpu.MustBeginAgain(i))
+            {
+                return null;
             }
         }
     }
@@ -87,6 +97,11 @@ internal static unsafe class ExchangeHandlers<T> where T : unmanaged, IBinaryInt
             bool equal = accumulator == old;
             if (equal && !Store(cpu, i, linear, host, Width.Get<T>(s, i->Reg1), old))
             {
+                if (cpu.MustBeginAgain(i))
+                {
+                    return null;
+                }
+
                 continue;
             }
 
@@ -147,6 +162,11 @@ internal static unsafe partial class IntegerInstructions
             if (old != expected || cpu.FinishLocked(linear, host, desired, old))
             {
                 break;
+            }
+
+            if (cpu.MustBeginAgain(i))
+            {
+                return null;
             }
         }
 

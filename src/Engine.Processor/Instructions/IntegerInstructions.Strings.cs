@@ -11,9 +11,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
 {
     private const int Rcx = 1, Rsi = 6, Rdi = 7;
 
-    // Between looks at the attention word.
-    private const int Batch = 256;
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong AddressMask(DecodedInstruction* i) =>
         (i->Flags & (InstructionFlags.Address32 | InstructionFlags.Address16)) == 0 ? ulong.MaxValue
@@ -36,20 +33,12 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
     private static ulong Destination(X86Processor cpu, ulong mask, AccessKind kind) =>
         cpu.SegmentedAddress(SegmentName.Es, cpu.State->Gpr[Rdi] & mask, (uint)sizeof(T), kind);
 
-    // After a batch: either goes on or leaves with RIP on this instruction so that what is pending is served.
-    private static bool MustLeave(X86Processor cpu, DecodedInstruction* i, ref int budget)
+    // After a repetition, which may have been a page of memory or a slow device: either goes on, or leaves with RIP on this instruction so
+    // that what is pending is served. Traps come between repetitions, too.
+    private static bool MustLeave(X86Processor cpu, DecodedInstruction* i)
     {
-        if (cpu.MustInterpret && (cpu.State->Gpr[Rcx] & AddressMask(i)) != 0)
+        if ((!cpu.MustInterpret && cpu.State->Attention == 0) || (cpu.State->Gpr[Rcx] & AddressMask(i)) == 0)
         {
-            // Traps come between repetitions, too.
-            cpu.LeaveRepeated();
-            cpu.State->Rip = cpu.InstructionPointer(i);
-            return true;
-        }
-
-        if (--budget > 0 || cpu.State->Attention == 0)
-        {
-            budget = budget > 0 ? budget : Batch;
             return false;
         }
 
@@ -69,7 +58,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
             return i + 1;
         }
 
-        int budget = Batch;
         while ((s->Gpr[Rcx] & mask) != 0)
         {
             ulong moved = step > 0 && !cpu.MustInterpret ? MoveSpan(cpu, i, mask) : 0;
@@ -78,14 +66,9 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
                 MoveOne(cpu, i, mask, step);
                 moved = 1;
             }
-            else
-            {
-                // A run of bytes is long: whoever waits for this processor should not wait for many.
-                budget = 1;
-            }
 
             Set(s, Rcx, s->Gpr[Rcx] - moved, mask);
-            if (MustLeave(cpu, i, ref budget))
+            if (MustLeave(cpu, i))
             {
                 return null;
             }
@@ -153,7 +136,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
             return i + 1;
         }
 
-        int budget = Batch;
         while ((s->Gpr[Rcx] & mask) != 0)
         {
             ulong count = s->Gpr[Rcx] & mask;
@@ -162,7 +144,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
             {
                 new Span<T>(to, (int)count).Fill(value);
                 Set(s, Rdi, s->Gpr[Rdi] + (count * (ulong)sizeof(T)), mask);
-                budget = 1;
             }
             else
             {
@@ -172,7 +153,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
             }
 
             Set(s, Rcx, s->Gpr[Rcx] - count, mask);
-            if (MustLeave(cpu, i, ref budget))
+            if (MustLeave(cpu, i))
             {
                 return null;
             }
@@ -187,7 +168,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         ulong mask = AddressMask(i);
         long step = Step(cpu);
         bool repeats = Repeats(i);
-        int budget = Batch;
         while (!repeats || (s->Gpr[Rcx] & mask) != 0)
         {
             T value = cpu.Read<T>(Source(cpu, i, mask, AccessKind.Read));
@@ -199,7 +179,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
             }
 
             Set(s, Rcx, s->Gpr[Rcx] - 1, mask);
-            if (MustLeave(cpu, i, ref budget))
+            if (MustLeave(cpu, i))
             {
                 return null;
             }
@@ -215,7 +195,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         long step = Step(cpu);
         bool repeats = Repeats(i);
         bool whileEqual = (i->Flags & InstructionFlags.Repne) == 0;
-        int budget = Batch;
         while (!repeats || (s->Gpr[Rcx] & mask) != 0)
         {
             T a = cpu.Read<T>(Source(cpu, i, mask, AccessKind.Read));
@@ -234,7 +213,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
                 break;
             }
 
-            if (MustLeave(cpu, i, ref budget))
+            if (MustLeave(cpu, i))
             {
                 return null;
             }
@@ -251,7 +230,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         bool repeats = Repeats(i);
         bool whileEqual = (i->Flags & InstructionFlags.Repne) == 0;
         T a = Width.Get<T>(s, 0);
-        int budget = Batch;
         while (!repeats || (s->Gpr[Rcx] & mask) != 0)
         {
             T b = cpu.Read<T>(Destination(cpu, mask, AccessKind.Read));
@@ -268,7 +246,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
                 break;
             }
 
-            if (MustLeave(cpu, i, ref budget))
+            if (MustLeave(cpu, i))
             {
                 return null;
             }
@@ -285,7 +263,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         bool repeats = Repeats(i);
         ushort port = (ushort)s->Gpr[2];
         cpu.CheckPort(port, sizeof(T));
-        int budget = Batch;
         while (!repeats || (s->Gpr[Rcx] & mask) != 0)
         {
             ulong linear = Destination(cpu, mask, AccessKind.Write);
@@ -299,7 +276,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
             }
 
             Set(s, Rcx, s->Gpr[Rcx] - 1, mask);
-            if (MustLeave(cpu, i, ref budget))
+            if (MustLeave(cpu, i))
             {
                 return null;
             }
@@ -316,7 +293,6 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
         bool repeats = Repeats(i);
         ushort port = (ushort)s->Gpr[2];
         cpu.CheckPort(port, sizeof(T));
-        int budget = Batch;
         while (!repeats || (s->Gpr[Rcx] & mask) != 0)
         {
             T value = cpu.Read<T>(Source(cpu, i, mask, AccessKind.Read));
@@ -332,7 +308,7 @@ internal static unsafe class StringHandlers<T> where T : unmanaged, IBinaryInteg
                 break;
             }
 
-            if (MustLeave(cpu, i, ref budget))
+            if (MustLeave(cpu, i))
             {
                 return null;
             }

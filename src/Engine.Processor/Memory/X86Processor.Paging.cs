@@ -13,6 +13,10 @@ public sealed unsafe partial class X86Processor
 
     private readonly ulong _physicalMask;
 
+    // How often others may change an entry between the look at it and the setting of its bits before these are set in whatever is there. A
+    // processor's walk does not fail; one that began again for as long as somebody changes the entry could go on for ever.
+    private const int MostChanges = 1000;
+
     // What was walked last.
     private PageKind _walked;
 
@@ -103,6 +107,7 @@ public sealed unsafe partial class X86Processor
         bool nxe = (State->Efer & EferNxe) != 0;
         ulong reserved = ~_physicalMask & 0x000F_FFFF_FFFF_F000 | (nxe ? 0 : PteNoExecute);
         ulong noExecute = 0;
+        int changes = 0;
         while (true)
         {
             ulong address = table + (((linear >> shift) & 0x1FF) * 8);
@@ -132,7 +137,7 @@ public sealed unsafe partial class X86Processor
             noExecute |= entry & PteNoExecute;
             if (!leaf)
             {
-                if ((entry & PteAccessed) == 0 && !SetEntryBits64(address, entry, PteAccessed))
+                if ((entry & PteAccessed) == 0 && !SetEntryBits64(address, entry, PteAccessed, ref changes))
                 {
                     continue;
                 }
@@ -148,7 +153,7 @@ public sealed unsafe partial class X86Processor
             }
 
             ulong set = PteAccessed | (kind == AccessKind.Write ? PteDirty : 0);
-            if ((entry & set) != set && !SetEntryBits64(address, entry, set))
+            if ((entry & set) != set && !SetEntryBits64(address, entry, set, ref changes))
             {
                 continue;
             }
@@ -163,6 +168,7 @@ public sealed unsafe partial class X86Processor
 
     private bool TryWalkLegacy(uint linear, AccessKind kind, ref ulong physical, ref bool writable)
     {
+        int changes = 0;
         while (true)
         {
             ulong directoryAddress = (State->Cr3 & 0xFFFF_F000) + ((linear >> 22) * 4);
@@ -178,7 +184,7 @@ public sealed unsafe partial class X86Processor
             uint entry = directory;
             if (!large)
             {
-                if ((directory & PteAccessed) == 0 && !SetEntryBits32(directoryAddress, directory, (uint)PteAccessed))
+                if ((directory & PteAccessed) == 0 && !SetEntryBits32(directoryAddress, directory, (uint)PteAccessed, ref changes))
                 {
                     continue;
                 }
@@ -199,7 +205,7 @@ public sealed unsafe partial class X86Processor
             }
 
             uint set = (uint)(PteAccessed | (kind == AccessKind.Write ? PteDirty : 0));
-            if ((entry & set) != set && !SetEntryBits32(address, entry, set))
+            if ((entry & set) != set && !SetEntryBits32(address, entry, set, ref changes))
             {
                 continue;
             }
@@ -264,7 +270,7 @@ public sealed unsafe partial class X86Processor
         return page != null ? Volatile.Read(ref *(uint*)(page + (physical & PageMask))) : (uint)ReadDevice(physical, 4);
     }
 
-    private bool SetEntryBits64(ulong physical, ulong entry, ulong bits)
+    private bool SetEntryBits64(ulong physical, ulong entry, ulong bits, ref int changes)
     {
         byte* page = PhysicalPage(physical, forWriting: true, out bool writable);
         if (page == null || !writable)
@@ -272,12 +278,19 @@ public sealed unsafe partial class X86Processor
             return true;
         }
 
-        bool done = Interlocked.CompareExchange(ref *(ulong*)(page + (physical & PageMask)), entry | bits, entry) == entry;
+        ref ulong place = ref *(ulong*)(page + (physical & PageMask));
+        bool done = Interlocked.CompareExchange(ref place, entry | bits, entry) == entry;
+        if (!done && ++changes > MostChanges)
+        {
+            Interlocked.Or(ref place, bits);
+            done = true;
+        }
+
         NoteStore(physical >> 12);
         return done;
     }
 
-    private bool SetEntryBits32(ulong physical, uint entry, uint bits)
+    private bool SetEntryBits32(ulong physical, uint entry, uint bits, ref int changes)
     {
         byte* page = PhysicalPage(physical, forWriting: true, out bool writable);
         if (page == null || !writable)
@@ -285,7 +298,14 @@ public sealed unsafe partial class X86Processor
             return true;
         }
 
-        bool done = Interlocked.CompareExchange(ref *(uint*)(page + (physical & PageMask)), entry | bits, entry) == entry;
+        ref uint place = ref *(uint*)(page + (physical & PageMask));
+        bool done = Interlocked.CompareExchange(ref place, entry | bits, entry) == entry;
+        if (!done && ++changes > MostChanges)
+        {
+            Interlocked.Or(ref place, bits);
+            done = true;
+        }
+
         NoteStore(physical >> 12);
         return done;
     }

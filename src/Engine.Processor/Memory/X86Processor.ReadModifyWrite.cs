@@ -77,6 +77,23 @@ public sealed unsafe partial class X86Processor
         return FinishLockedSlow(linear, value, old);
     }
 
+    /// <summary>
+    /// After an attempt of a locked instruction that found another value than it had read: whether something is pending that must not wait
+    /// for more of them, since others may store there for ever. The instruction, of which nothing may show then, begins again later.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    internal bool MustBeginAgain(DecodedInstruction* i)
+    {
+        // Behind STI or a load of SS this instruction comes first.
+        if (Volatile.Read(ref State->Attention) == 0 || _inShadow)
+        {
+            return false;
+        }
+
+        BeginAgain(i);
+        return true;
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private T BeginModifySlow<T>(ulong linear, out byte* host) where T : unmanaged
     {

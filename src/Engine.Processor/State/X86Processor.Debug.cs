@@ -80,6 +80,16 @@ public sealed unsafe partial class X86Processor
         }
     }
 
+    // The instruction at hand has done nothing yet, and is left: no trap is due for it, and it is not stopped at twice.
+    private void BeginAgain(DecodedInstruction* i)
+    {
+        State->Retired += (ulong)(i->Ordinal - 1);
+        State->Rip = InstructionPointer(i);
+        _stepArmed = false;
+        _debugPending &= Dr6TaskSwitch;
+        LeaveRepeated();
+    }
+
     // What is armed, after a change of the debug registers or of CR4.DE.
     private void DeriveBreakpoints()
     {

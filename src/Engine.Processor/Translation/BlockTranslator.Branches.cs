@@ -47,8 +47,7 @@ internal sealed unsafe partial class BlockTranslator
                 EmitReturn(instruction.Code == Code.Retnd_imm16 ? instruction.Immediate16 : 0);
                 return true;
             case Code.Jrcxz_rel8_64 or Code.Jecxz_rel8_64 or Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX or Code.Jecxz_rel8_32 or Code.Loop_rel8_32_ECX:
-                EmitLoop(instruction);
-                return true;
+                return TryEmitLoop(instruction);
             default:
                 return instruction.IsJccShortOrNear && TryEmitCondition(instruction);
         }
@@ -63,8 +62,7 @@ internal sealed unsafe partial class BlockTranslator
 
         int condition = Conditions[(int)instruction.ConditionCode];
         long target = TargetOf(instruction);
-        bool samePage = (ulong)target <= TranslationBuffer.PageBytes - LongestInstruction;
-        if (samePage && !IsBackward(instruction))
+        if (IsInPage(target) && !IsBackward(instruction))
         {
             byte* taken = _code.JumpCondition(condition);
             AddLink(taken, (int)target);
@@ -155,11 +153,18 @@ internal sealed unsafe partial class BlockTranslator
         EmitJumpTo(_slot + released);
     }
 
-    private void EmitLoop(in Instruction instruction)
+    private bool TryEmitLoop(in Instruction instruction)
     {
         bool wide = instruction.Code is Code.Jrcxz_rel8_64 or Code.Loop_rel8_64_RCX;
+        bool counts = instruction.Code is Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX or Code.Loop_rel8_32_ECX;
+        if (counts && !(IsInPage(TargetOf(instruction)) && IsInPage((long)instruction.NextIP)))
+        {
+            // A look-up that misses does the whole instruction again, and would count twice.
+            return false;
+        }
+
         EmitPollIfBackward(instruction);
-        if (instruction.Code is Code.Loop_rel8_64_RCX or Code.Loop_rel8_64_ECX or Code.Loop_rel8_32_ECX)
+        if (counts)
         {
             _code.Lea(HostRegister.GuestCount, HostRegister.GuestCount, HostRegister.None, 0, -1, wide);
             _code.Move(HostRegister.Count, HostRegister.GuestCount);
@@ -169,7 +174,7 @@ internal sealed unsafe partial class BlockTranslator
             EmitGoTo((long)instruction.NextIP);
             HostAssembler.Patch(again, _code.Position);
             EmitGoTo(TargetOf(instruction));
-            return;
+            return true;
         }
 
         if (wide)
@@ -187,6 +192,7 @@ internal sealed unsafe partial class BlockTranslator
         EmitGoTo(TargetOf(instruction));
         HostAssembler.Patch(other, _code.Position);
         EmitGoTo((long)instruction.NextIP);
+        return true;
     }
 
     // Stores the return address where the push was checked.
@@ -200,17 +206,20 @@ internal sealed unsafe partial class BlockTranslator
     // Relative to the page's start.
     private long TargetOf(in Instruction instruction) => _wide ? (long)instruction.NearBranchTarget : (int)instruction.NearBranch32;
 
+    // An instruction that begins near the page's end may lie in two pages: that is looked up.
+    private static bool IsInPage(long target) => (ulong)target <= TranslationBuffer.PageBytes - LongestInstruction;
+
     private bool IsBackward(in Instruction instruction)
     {
         long distance = TargetOf(instruction) - (long)instruction.IP;
         return distance <= 0 || (!_wide && distance >= FarBytes);
     }
 
-    // A guest that runs for ever runs backwards, or to where a register or memory says: there it looks up. The branch itself is then
-    // the interpreter's, which sees what demands attention.
+    // A guest that runs for ever runs backwards, to another page, or to where a register or memory says: there it looks up. The branch
+    // itself is then the interpreter's, which sees what demands attention.
     private void EmitPollIfBackward(in Instruction instruction)
     {
-        if (IsBackward(instruction))
+        if (IsBackward(instruction) && IsInPage(TargetOf(instruction)))
         {
             EmitPoll();
         }
@@ -227,14 +236,15 @@ internal sealed unsafe partial class BlockTranslator
     /// <summary>Goes on at a place relative to the page's start, the stack pointer moved at last.</summary>
     private void EmitGoTo(long target, int stackChange = 0)
     {
-        // An instruction that begins near the page's end may lie in two pages: that is looked up.
-        if ((ulong)target <= TranslationBuffer.PageBytes - LongestInstruction)
+        if (IsInPage(target))
         {
             EmitStackChange(stackChange);
             AddLink(_code.JumpLater(), (int)target);
             return;
         }
 
+        // Forwards, too: a page can be mapped behind itself tens of thousands of times, and the table of targets knows them all.
+        EmitPoll();
         _code.LoadState(HostRegister.Address, StateLayout.PageRip);
         _code.Lea(HostRegister.Address, HostRegister.Address, HostRegister.None, 0, (int)target, _wide);
         EmitJumpTo(stackChange);

@@ -61,6 +61,9 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public byte PendingVector { get; set; }
 
+    /// <summary>Whatever the test does, somebody asks once for the pages of the memory that are stored to.</summary>
+    public void Watch(ulong address) => PageAttributeTable[address >> 12] |= (byte)PageAttributes.TrackWrites;
+
     /// <summary>The memory as it is while no processor runs.</summary>
     public byte* Host
     {
@@ -124,6 +127,11 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
             return _pages.TryGetPage(address, forWriting, out presence);
         }
 
+        if (forWriting && address < MemoryBytes)
+        {
+            StoreAhead?.Invoke(address);
+        }
+
         presence = address < MemoryBytes ? PagePresence.Writable : PagePresence.None;
         return address < MemoryBytes ? (byte*)_memory.Address + address : null;
     }
@@ -131,6 +139,9 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
     public void MakePresent(ulong address, bool forWriting) => _pages?.MakePresent(address, forWriting);
 
     public void CodePageWritten(ulong pageNumber) => Cpu.InvalidateCodePage(pageNumber);
+
+    /// <summary>Called with a page that is asked for to store to.</summary>
+    public Action<ulong>? StoreAhead { get; set; }
 
     /// <summary>What devices answer; their address, unless a test says otherwise.</summary>
     public Func<ulong, ulong> Devices { get; set; } = static address => address;

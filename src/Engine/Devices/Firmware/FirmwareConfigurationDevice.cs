@@ -19,8 +19,8 @@ public sealed class FirmwareConfigurationDevice : IPortDevice, IResettable
     private const ulong DmaSignature = 0x51454D5520434647; // "QEMU CFG"
     private const uint DmaError = 1, DmaRead = 2, DmaSkip = 4, DmaSelect = 8, DmaWrite = 16;
     private const int DmaCommandBytes = 16;
-    // No item comes near this; a guest that asks for more gets an error instead of the host's time.
-    private const uint DmaLimit = 16 << 20;
+    // Zeros behind an item's end, more of which nobody reads: a guest that asks for them gets an error instead of the host's time.
+    private const uint MaximumPadding = 64 << 10;
 
     private static readonly byte[] Zeros = new byte[4096];
 
@@ -119,7 +119,7 @@ public sealed class FirmwareConfigurationDevice : IPortDevice, IResettable
         bool failed = (control & DmaWrite) != 0;
         if (!failed && (control & DmaRead) != 0)
         {
-            failed = length > DmaLimit || !CopyOut(target, length);
+            failed = !CopyOut(target, length);
         }
         else if (!failed && (control & DmaSkip) != 0)
         {
@@ -134,7 +134,7 @@ public sealed class FirmwareConfigurationDevice : IPortDevice, IResettable
     {
         var item = _items[_selected];
         uint available = _position < (uint)item.Length ? Math.Min(length, (uint)item.Length - _position) : 0;
-        if (!_memory.TryWrite(target, item.Slice((int)Math.Min(_position, (uint)item.Length), (int)available)))
+        if (length - available > MaximumPadding || !_memory.TryWrite(target, item.Slice((int)Math.Min(_position, (uint)item.Length), (int)available)))
         {
             return false;
         }

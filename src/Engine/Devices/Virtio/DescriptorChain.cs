@@ -28,6 +28,9 @@ public sealed class DescriptorChain
     /// <summary>Bytes over <see cref="Writable"/>.</summary>
     public uint WritableBytes { get; private set; }
 
+    /// <summary>Bytes over all segments.</summary>
+    internal uint Bytes => ReadableBytes + WritableBytes;
+
     /// <summary>Copies from the readable bytes, starting <paramref name="skip"/> bytes in. Returns how many were there.</summary>
     public int Read(uint skip, Span<byte> destination)
     {

@@ -24,6 +24,13 @@ public sealed unsafe class VirtQueue
     /// <summary>Most segments of a request, direct or indirect; bounds the time a hostile chain can take.</summary>
     public const int MaxSegments = 1024;
 
+    /// <summary>
+    /// Most bytes of a request whose memory is used. Segments may name the same memory again and again, and each is brought into memory and
+    /// pinned: without a bound a small guest could have the host do that with 4 GB a request. No driver asks for nearly as much.
+    /// </summary>
+    public const uint MaxBytes = 128 << 20;
+
+    private const int MaxTableEntries = 65536;
     private const ushort FlagNext = 1, FlagWrite = 2, FlagIndirect = 4;
     private const ushort AvailNoInterrupt = 1, UsedNoNotify = 1;
     private const int DescriptorSize = 16;
@@ -272,6 +279,11 @@ public sealed unsafe class VirtQueue
             if (length != 0)
             {
                 bool writable = (flags & FlagWrite) != 0;
+                if (!NamesPages && length > MaxBytes - chain.Bytes && _memory.Contains(address, length))
+                {
+                    return Break($"a descriptor chain exceeds {MaxBytes >> 20} MB");
+                }
+
                 nint pointer = 0;
                 if (NamesPages ? !_memory.Contains(address, length) : !_memory.TryPin(address, length, writable, out pointer))
                 {
@@ -300,14 +312,17 @@ public sealed unsafe class VirtQueue
 
     private PopResult? WalkIndirect(DescriptorChain chain, ulong address, uint length)
     {
-        if (length == 0 || length % DescriptorSize != 0 || !_memory.TryPin(address, length, forWriting: false, out nint table))
+        // More entries than a 16-bit next field can name need not be in memory.
+        uint entries = Math.Min(length / DescriptorSize, MaxTableEntries);
+        if (length == 0 || length % DescriptorSize != 0 || !_memory.Contains(address, length)
+            || !_memory.TryPin(address, entries * DescriptorSize, forWriting: false, out nint table))
         {
             return Break("an indirect table is no table in guest memory");
         }
 
-        // SAFETY: the whole table was validated; at most 65536 entries can be named by a 16-bit next field.
-        var result = Walk(chain, (byte*)table, Math.Min(length / DescriptorSize, 65536), 0, inTable: true);
-        _memory.Unpin(address, length);
+        // SAFETY: the entries were validated and are pinned.
+        var result = Walk(chain, (byte*)table, entries, 0, inTable: true);
+        _memory.Unpin(address, entries * DescriptorSize);
         return result;
     }
 

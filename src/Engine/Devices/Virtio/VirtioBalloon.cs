@@ -15,6 +15,10 @@ public sealed partial class VirtioBalloon : VirtioWorkerDevice
     private const int ConfigTarget = 0, ConfigActual = 4, ConfigHintCommand = 8, ConfigPoison = 12, ConfigBytes = 16;
     private const int StatisticSize = 10, MaxStatistics = 64;
     private const int MaxPagesPerRequest = 65536, MaxRanges = 256;
+
+    // What a pass may be asked to release before it lets others run, in pages: a driver's request names 256 of them, or ranges. Each of a
+    // hostile one's costs as much as a call of the system.
+    private const long PagesPerPass = MaxPagesPerRequest;
     private const ulong PageSize = GuestMemory.PageSize;
 
     private readonly DescriptorChain _chain = new();
@@ -164,11 +168,13 @@ public sealed partial class VirtioBalloon : VirtioWorkerDevice
     private bool Drain(VirtQueue queue)
     {
         int budget = PassBudget;
+        long pages = PagesPerPass;
         do
         {
-            while (budget > 0 && TryPop(queue, _chain))
+            while (budget > 0 && pages > 0 && TryPop(queue, _chain))
             {
                 budget--;
+                pages -= (_chain.ReadableBytes / sizeof(uint)) + (_chain.WritableBytes / (long)PageSize);
                 if (queue.Index == InflateQueue)
                 {
                     Inflate();
@@ -187,9 +193,14 @@ public sealed partial class VirtioBalloon : VirtioWorkerDevice
             }
 
             PublishAndSignal(queue);
+            if (budget == 0 || pages <= 0)
+            {
+                // Notifications are not asked for yet: the next pass looks by itself.
+                return true;
+            }
         }
-        while (budget > 0 && queue.EnableNotifications());
-        return queue.Available > 0;
+        while (queue.EnableNotifications());
+        return false;
     }
 
     // Neighbouring page numbers are released together; drivers list them upwards or downwards.

@@ -10,6 +10,9 @@ namespace Hypervisor.Engine.Devices.Virtio;
 // What requests ask for, and its execution (virtio 1.2, 5.2.6).
 public sealed partial class VirtioBlock
 {
+    // Bytes that a call of the host moves at most: whoever stops the device waits for one of them a thread, whatever the guest asked for.
+    private const uint MaxTransfer = 4 << 20;
+
     // Reads what a request asks for. The guest may change the header at any moment: it is read once.
     private void Describe(BlockRequest request)
     {
@@ -81,15 +84,25 @@ public sealed partial class VirtioBlock
             return StatusIoError;
         }
 
-        int count = Gather(chain.Writable, vectors, skip: 0, bytes);
-        var status = _image.Read(offset, vectors.AsSpan(0, count));
-        if (status == DiskStatus.Ok)
+        uint done = 0;
+        DiskStatus status;
+        do
         {
-            written = bytes;
+            uint part = Math.Min(bytes - done, MaxTransfer);
+            int count = Gather(chain.Writable, vectors, done, part);
+            status = _image.Read(offset + done, vectors.AsSpan(0, count));
+            done += part;
         }
+        while (status == DiskStatus.Ok && done < bytes && Volatile.Read(ref _accepting));
 
         // Also after an error: some of it may have been written.
         chain.NotifyWritten(Memory, bytes);
+        if (status == DiskStatus.Ok)
+        {
+            // Less than all only of a device that is being stopped: the driver gets no answer.
+            written = done;
+        }
+
         return Answer(status, "read");
     }
 
@@ -101,8 +114,17 @@ public sealed partial class VirtioBlock
             return StatusIoError;
         }
 
-        int count = Gather(chain.Readable, vectors, HeaderSize, bytes);
-        var status = _image.Write(offset, vectors.AsSpan(0, count));
+        uint done = 0;
+        DiskStatus status;
+        do
+        {
+            uint part = Math.Min(bytes - done, MaxTransfer);
+            int count = Gather(chain.Readable, vectors, HeaderSize + done, part);
+            status = _image.Write(offset + done, vectors.AsSpan(0, count));
+            done += part;
+        }
+        while (status == DiskStatus.Ok && done < bytes && Volatile.Read(ref _accepting));
+
         if (status == DiskStatus.Ok && !(_writeback && HasFeature(FeatureFlush)))
         {
             // A driver that cannot flush, or that chose write-through, is told of a write only when it is durable (5.2.6.2).
@@ -153,7 +175,7 @@ public sealed partial class VirtioBlock
                 status = _image.Flush();
             }
 
-            if (status != DiskStatus.Ok)
+            if (status != DiskStatus.Ok || !Volatile.Read(ref _accepting))
             {
                 return Answer(status, discard ? "discard" : "write zeroes");
             }

@@ -167,9 +167,9 @@ internal sealed class TcpListenerForward(NetworkCore core, TcpNat tcp, PortForwa
             }
 
             Take();
-            if (_operation.SocketError is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable or SocketError.ProcessLimit)
+            if (_operation.SocketError is not (SocketError.Success or SocketError.ConnectionAborted or SocketError.ConnectionReset))
             {
-                // The connection stays in the system's queue: asking again at once would go on for ever.
+                // No descriptor left, say: the connection stays in the system's queue, and asking again at once would go on for ever.
                 _ = AcceptLaterAsync();
                 return;
             }

@@ -82,6 +82,7 @@ public sealed class FirmwareConfigurationDeviceTests : IDisposable
     {
         Assert.Equal(Error, Dma(Select | Read, 16, 0xFFFF_FFFF_FFFF_FFF0));
         Assert.Equal(Error, Dma(Select | Read, uint.MaxValue, 0x2000));
+        Assert.Equal(Error, Dma(Select | Read, 80 << 10, 0x2000));
         Assert.Equal(Error, Dma(Select | Write, 4, 0x2000));
         Assert.Equal(0u, Dma(Skip, uint.MaxValue, 0));
         Assert.Equal(0u, Dma(Skip, uint.MaxValue, 0));

@@ -118,6 +118,44 @@ public sealed class VirtioBalloonTests
     }
 
     [Fact]
+    public void Requests_that_name_very_many_pages_do_not_keep_a_reset_waiting_for_all_of_them()
+    {
+        const int Requests = 4, Names = 65536;
+        using var driver = Make();
+
+        // No two are neighbours: each costs by itself.
+        byte[] names = new byte[Names * 4];
+        for (int i = 0; i < Names; i++)
+        {
+            BinaryPrimitives.WriteUInt32LittleEndian(names.AsSpan(i * 4), 0x800 + (2u * (uint)(i % 2)));
+        }
+
+        ulong list = driver.AllocateWith(names), used = driver.UsedRing(Inflate);
+        int released = 0, most = 0;
+        driver.Memory.Written = (address, _) =>
+        {
+            if (address is 0x80_0000 or 0x80_2000)
+            {
+                driver.Memory.TryRead(used + 2, out ushort published);
+                most = Math.Max(most, (released++ / Names) + 1 - published);
+            }
+        };
+        for (int i = 0; i < Requests; i++)
+        {
+            driver.Submit(Inflate, (list, (uint)names.Length, false));
+        }
+
+        driver.Notify(Inflate);
+        for (int i = 0; i < Requests; i++)
+        {
+            driver.Collect(Inflate);
+        }
+
+        Assert.Equal(Requests * Names, released);
+        Assert.Equal(1, most);
+    }
+
+    [Fact]
     public void Statistics_are_polled()
     {
         using var driver = Make(TimeSpan.FromSeconds(5));

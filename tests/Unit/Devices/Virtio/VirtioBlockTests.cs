@@ -312,6 +312,37 @@ public sealed class VirtioBlockTests
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_reset_waits_for_a_part_of_a_large_request_only(bool writes)
+    {
+        const uint Half = 5 << 20;
+        var disk = new MemoryDiskImage(12 << 20);
+        new Random(8).NextBytes(disk.Content);
+        byte[] content = [.. disk.Content];
+        using var driver = new MockVirtioDriver(memory => new VirtioBlock(memory, disk, "disk 0", "x"));
+        driver.Start();
+        ulong first = driver.Allocate(Half), second = driver.Allocate(Half);
+        Assert.Equal(Ok, Send(driver, In, 1, (first, Half, true), (second, Half, true)));
+        Assert.Equal(3, disk.Entered);
+        Assert.Equal(content[512..(512 + (int)Half)], driver.ReadMemory(first, (int)Half));
+        Assert.Equal(content[(512 + (int)Half)..(512 + (2 * (int)Half))], driver.ReadMemory(second, (int)Half));
+        Assert.Equal(Ok, Send(driver, Out, 0, (first, Half, false), (second, Half, false)));
+        Assert.Equal(6, disk.Entered);
+        Assert.Equal(content[512..(512 + (2 * (int)Half))], disk.Content[..(2 * (int)Half)]);
+
+        disk.Gate.Reset();
+        ulong status = driver.AllocateWith([0xFF]);
+        driver.Submit(0, (Header(driver, writes ? Out : In, 0), 16, false), (first, Half, !writes), (second, Half, !writes), (status, 1, true));
+        driver.Notify(0);
+        MockVirtioDriver.WaitFor(() => disk.Entered == 7);
+        driver.Status = 0;
+        disk.Gate.Set();
+        MockVirtioDriver.WaitFor(() => driver.Status == 0);
+        Assert.Equal(7, disk.Entered);
+    }
+
     [Fact]
     public void A_reset_waits_for_requests_in_flight()
     {

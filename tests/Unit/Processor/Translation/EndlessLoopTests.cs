@@ -164,6 +164,108 @@ public sealed class EndlessLoopTests
             Assert.Equal(0ul, m.Register(3));
         });
 
+    [Theory]
+    [InlineData("jump")]
+    [InlineData("condition")]
+    [InlineData("call")]
+    [InlineData("fall through")]
+    public void Code_that_only_runs_ahead_is_stopped_at_the_next_page(string kind)
+    {
+        const ulong Pages = 300, Device = M.Free + (0x1000 * Pages), First = M.Code;
+        foreach (int threshold in (int[])[0, 1, 3])
+        {
+            using var machine = new M(threshold);
+            for (ulong n = 0; n < Pages; n++)
+            {
+                // One page again and again, and behind the last one where it ends.
+                machine.Map(M.Free + (0x1000 * n), n < Pages - 1 ? First : First + 0x1000, M.Present | M.Writable);
+            }
+
+            machine.Map(Device, M.MemoryBytes, M.Present | M.Writable);
+            machine.Load(First + (kind == "fall through" ? 0xF00ul : 0), a =>
+            {
+                var on = a.CreateLabel();
+                a.inc(edx);
+                a.dec(ecx);
+                a.jnz(on);
+                a.mov(__dword_ptr[Device], eax);
+                a.Label(ref on);
+                ulong next = M.Free + 0x1000;
+                switch (kind)
+                {
+                    case "jump": a.jmp(next); break;
+                    case "condition": a.test(edx, edx); a.jnz(next); break;
+                    case "call": a.call(next); break;
+                    default:
+                        // Up to the page's end. The next one begins with a jump to where this did.
+                        for (int n = 0; n < 0xFF; n++)
+                        {
+                            a.nop();
+                        }
+
+                        break;
+                }
+            }, linear: M.Free + (kind == "fall through" ? 0xF00ul : 0));
+            if (kind == "fall through")
+            {
+                machine.Load(First, a => a.jmp(M.Free + 0xF00), linear: M.Free);
+            }
+
+            machine.Load(First + 0x1000, a =>
+            {
+                var end = a.CreateLabel();
+                a.mov(__dword_ptr[Device], eax);
+                a.Label(ref end);
+                a.jmp(end);
+            });
+            machine.DeviceWritten = machine.Cpu.RequestStop;
+            for (int n = 0; n < 5; n++)
+            {
+                // All of it is known then.
+                RunAhead(machine, Pages + 1);
+                Assert.Equal(Pages - 1, machine.Register(2));
+            }
+
+            RunAhead(machine, 10);
+            Assert.Equal(10ul, machine.Register(2));
+        }
+    }
+
+    [Fact]
+    public void LOOP_to_another_page_counts_once_when_its_target_is_not_known() => TranslationComparison.Run(
+        m =>
+        {
+            m.Load(M.Code + 0xFE0, a =>
+            {
+                a.inc(edx);
+                a.mov(cr3, rax);
+                a.jmp(M.Code + 0x1000);
+            });
+            m.Load(M.Code + 0x1000, a =>
+            {
+                a.loop(M.Code + 0xFE0);
+                a.hlt();
+            });
+            m.Cpu.SetGeneralRegister(0, M.Directory);
+            m.Cpu.SetGeneralRegister(1, 100);
+            m.Run(M.Code + 0x1000);
+        },
+        m =>
+        {
+            Assert.Equal(99ul, m.Register(2));
+            Assert.Equal(0ul, m.Register(1));
+        });
+
+    private static void RunAhead(M machine, ulong countdown)
+    {
+        machine.Cpu.SetGeneralRegister(1, countdown);
+        machine.Cpu.SetGeneralRegister(2, 0);
+        machine.Cpu.SetGeneralRegister(4, M.StackTop);
+        machine.Run(M.Free);
+        Assert.Equal(StopReason.Requested, machine.Reason);
+        Assert.Equal(-1, machine.Vector);
+    }
+
     private static void Load(M m, string kind, ulong stack)
     {
         m.Cpu.SetGeneralRegister(4, stack);

@@ -281,11 +281,12 @@ internal sealed unsafe class TranslationMachine : IMemoryBus, IPortBus, ILocalAp
 
     public void CodePageMarked(ulong pageNumber) => Marked(pageNumber, 0);
 
+    /// <summary>Called when a device is stored to.</summary>
+    public Action? DeviceWritten { get; set; }
+
     public ulong ReadMmio(ulong address, int size) => address;
 
-    public void WriteMmio(ulong address, int size, ulong value)
-    {
-    }
+    public void WriteMmio(ulong address, int size, ulong value) => DeviceWritten?.Invoke();
 
     uint IPortBus.Read(ushort port, int size) => port;
 
