@@ -8,9 +8,6 @@ internal sealed unsafe partial class BlockTranslator
 {
     private const int LongestInstruction = 15;
 
-    // A jump of 32-bit code that goes further ahead may have come round the end of the address space.
-    private const int FarBytes = 1 << 15;
-
     private bool TryEmitBranch(in Instruction instruction)
     {
         if (instruction.Op0Kind == OpKind.NearBranch64 && (long)instruction.NearBranchTarget != (int)instruction.NearBranchTarget)
@@ -209,11 +206,7 @@ internal sealed unsafe partial class BlockTranslator
     // An instruction that begins near the page's end may lie in two pages: that is looked up.
     private static bool IsInPage(long target) => (ulong)target <= TranslationBuffer.PageBytes - LongestInstruction;
 
-    private bool IsBackward(in Instruction instruction)
-    {
-        long distance = TargetOf(instruction) - (long)instruction.IP;
-        return distance <= 0 || (!_wide && distance >= FarBytes);
-    }
+    private bool IsBackward(in Instruction instruction) => TargetOf(instruction) <= (long)instruction.IP;
 
     // A guest that runs for ever runs backwards, to another page, or to where a register or memory says: there it looks up. The branch
     // itself is then the interpreter's, which sees what demands attention.
