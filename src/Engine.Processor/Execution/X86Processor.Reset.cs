@@ -11,10 +11,12 @@ public sealed unsafe partial class X86Processor
     /// </summary>
     public void Reset()
     {
-        int attention = State->Attention & (int)Attention.Stop;
+        // What others ask for in the meantime, and what they asked for before, is done all the same; but for what the guest brought about.
+        TakeAttention(Attention.Interrupt | Attention.Nmi | Attention.Init | Attention.Startup | Attention.SingleStep);
         ulong retired = State->Retired;
-        NativeMemory.Clear(State, (nuint)sizeof(CpuState));
-        State->Attention = attention;
+        byte* behind = (byte*)(&State->Attention + 1);
+        NativeMemory.Clear(State, (nuint)((byte*)&State->Attention - (byte*)State));
+        NativeMemory.Clear(behind, (nuint)((byte*)(State + 1) - behind));
         State->Retired = retired;
         State->Mxcsr = 0x1F80;
         State->Xcr0 = 1;

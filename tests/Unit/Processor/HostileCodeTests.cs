@@ -95,6 +95,35 @@ public class HostileCodeTests(ITestOutputHelper output)
             + $"{statistics.Entries} entries, {statistics.CacheEvictions} evictions, {machine.Cpu.RetiredInstructions} instructions");
     }
 
+    // A stop comes each millisecond, and devices have the processors interrupt and reset each other, and take their memory from them.
+    [Theory]
+    [InlineData(16, 31, false, 2, 0)]
+    [InlineData(33, 32, false, 2, 0)]
+    [InlineData(64, 34, true, 2, 0)]
+    [InlineData(34, 35, true, 2, 0)]
+    [InlineData(35, 36, true, 3, 0)]
+    [InlineData(33, 37, false, 1, 12)]
+    [InlineData(64, 38, true, 2, 24)]
+    public void Processors_that_disturb_each_other_or_lose_their_pages_touch_nothing_but_their_memory_and_can_be_stopped(
+        int mode, int seed, bool translated, int processors, int frames)
+    {
+        int wanted = Setting("HYPERVISOR_FUZZ_BLOCKS", DefaultBlocks / 40);
+        using var machine = new HostileMachine(seed + Setting("HYPERVISOR_FUZZ_SEED", 0), translated, frames, processors);
+        int cases = 0;
+        while (machine.Cpu.GetStatistics().DecodedBlocks < wanted)
+        {
+            machine.RunDense(mode, StopsOfCase);
+            cases++;
+        }
+
+        machine.CheckSurroundings();
+        machine.Pages?.Stop();
+        Assert.Null(machine.Pages?.Failure);
+        var statistics = machine.Cpu.GetStatistics();
+        output.WriteLine($"{cases} cases: {statistics.DecodedBlocks} blocks decoded, {statistics.TranslatedBlocks} translated, {statistics.Exceptions} exceptions, "
+            + $"{machine.Pages?.Arrivals} arrivals, {machine.Cpu.RetiredInstructions} instructions, {machine.SiblingInstructions} of others");
+    }
+
     private static int Setting(string name, int otherwise) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : otherwise;
 }

@@ -29,6 +29,8 @@ internal sealed unsafe partial class HostileMachine
         [0x8E, 0xD8], [0x8E, 0xD0], [0x8C, 0xC8], [0x66, 0x8C, 0xDB], [0x8C, 0x08], [0x8E, 0xE8], [0x1F], [0x0F, 0xA1], [0x0F, 0xB2, 0x23],
         [0xA4], [0xF3, 0xA4], [0xF3, 0x48, 0xA5], [0xF3, 0xA5], [0x66, 0xF3, 0xA5], [0xAA], [0xF3, 0xAA], [0xF3, 0x48, 0xAB], [0x67, 0xF3, 0xA4], [0x64, 0xF3, 0xA4], [0xF2, 0xAA],
         [0xAC], [0xF3, 0xAD], [0xA6], [0xF3, 0xA6], [0xF2, 0xAE], [0x6C], [0xF3, 0x6E], [0xE4, 0x60], [0xEE], [0xC8, 0x10, 0x00, 0x02], [0xC9], [0x0F, 0xC7, 0xF0],
+        [0x87, 0x03], [0x48, 0x87, 0x03], [0xF0, 0x01, 0x03], [0xF0, 0x48, 0x11, 0x03], [0xF0, 0xFF, 0x03], [0xF0, 0xF7, 0x1B], [0xF0, 0x0F, 0xC1, 0x03], [0xF0, 0x0F, 0xBA, 0x2B, 0x05],
+        [0xF0, 0x0F, 0xB1, 0x0B], [0xF0, 0x48, 0x0F, 0xB1, 0x0B], [0xF0, 0x0F, 0xC7, 0x0B], [0xF0, 0x48, 0x0F, 0xC7, 0x0B], [0xF3, 0x6D], [0xF3, 0x6F],
         [0xB9, 0x40, 0x00, 0x00, 0x00], [0xB9, 0x00, 0x10, 0x00, 0x00], [0x48, 0x89, 0xE7], [0x48, 0x8D, 0x35, 0xE0, 0xFF, 0xFF, 0xFF], [0x48, 0x8D, 0x3D, 0x10, 0, 0, 0],
     ];
 
@@ -38,18 +40,20 @@ internal sealed unsafe partial class HostileMachine
     /// <summary>A machine as for <see cref="RunCase"/>, with tables that are in order, goes on for as many stops.</summary>
     public void RunDense(int mode, int stops)
     {
+        Pages?.ComeHome();
         Cpu.Reset();
         Refill();
         SetSystemState(mode);
         WriteGoodTables(mode);
         WriteHandler(mode);
+        using var siblings = new SiblingRun(this, mode, stops);
         for (int n = 0; n < stops; n++)
         {
-            Scatter(mode);
+            Scatter(Cpu, _random, mode, GoodStack);
             var reason = Cpu.Run();
             Assert.InRange(reason, StopReason.Requested, StopReason.Shutdown);
             Assert.Equal(0ul, Cpu.State->Zero);
-            if (reason == StopReason.Shutdown || !IsHandlerIntact(mode))
+            if (reason == StopReason.Shutdown || (Pages == null && !IsHandlerIntact(mode)))
             {
                 return;
             }
@@ -57,48 +61,46 @@ internal sealed unsafe partial class HostileMachine
     }
 
     // Other registers, another place, in a 64th of the cases another control bit.
-    private void Scatter(int mode)
+    private static void Scatter(X86Processor cpu, Random random, int mode, ulong stack)
     {
         for (int register = 0; register < 16; register++)
         {
-            if (_random.Next(4) != 0)
+            if (random.Next(4) != 0)
             {
-                Cpu.SetGeneralRegister(register, mode == 64 && _random.Next(4) == 0 ? RandomAddress() : (ulong)_random.Next((int)MemoryBytes));
+                cpu.SetGeneralRegister(register, random.Next(8) == 0 ? RandomEdge(random)
+                    : mode == 64 && random.Next(4) == 0 ? RandomAddress(random) : (ulong)random.Next((int)MemoryBytes));
             }
         }
 
         if (mode != 16)
         {
-            Cpu.SetGeneralRegister(4, GoodStack - 0x800 - (8 * (ulong)_random.Next(32)));
+            cpu.SetGeneralRegister(4, stack - 0x800 - (8 * (ulong)random.Next(32)));
         }
 
-        Cpu.RflagsRegister = (ulong)_random.Next(0x40_0000) & (_random.Next(8) == 0 ? ~0x2_0000ul : ~0x2_4100ul);
-        Cpu.Rip = RandomPlace(mode);
-        switch (_random.Next(64))
+        cpu.RflagsRegister = (ulong)random.Next(0x40_0000) & (random.Next(8) == 0 ? ~0x2_0000ul : ~0x2_4100ul);
+        cpu.Rip = RandomPlace(random, mode);
+        switch (random.Next(64))
         {
             case 0:
-                Cpu.Cr0 ^= 1ul << _random.Next(1, 6);
+                cpu.Cr0 ^= 1ul << random.Next(1, 6);
                 break;
             case 1:
-                Cpu.Cr0 ^= _random.Next(2) == 0 ? 0x1_0000ul : 0x4_0000ul;
+                cpu.Cr0 ^= random.Next(2) == 0 ? 0x1_0000ul : 0x4_0000ul;
                 break;
             case 2:
-                Cpu.Cr4 ^= (1ul << _random.Next(0, 12)) & 0xFDF;
+                cpu.Cr4 ^= (1ul << random.Next(0, 12)) & 0xFDF;
                 break;
             case 3:
-                Cpu.Cr4 ^= 1ul << _random.Next(16, 22);
+                cpu.Cr4 ^= 1ul << random.Next(16, 22);
                 break;
             case 4:
-                Cpu.FlushPhysicalMappings();
-                break;
-            case 5:
-                Cpu.ReleaseCaches();
+                cpu.FlushPhysicalMappings();
                 break;
         }
     }
 
-    private ulong RandomPlace(int mode) =>
-        mode == 16 ? (ulong)_random.Next(0x1_0000) : Code + (ulong)_random.Next((int)(DenseEnd - Code));
+    private static ulong RandomPlace(Random random, int mode) =>
+        mode == 16 ? (ulong)random.Next(0x1_0000) : Code + (ulong)random.Next((int)(DenseEnd - Code));
 
     // A part of the hostile memory: snippets whole and damaged, bytes that are rare, and just any.
     private void Refill()
@@ -163,9 +165,17 @@ internal sealed unsafe partial class HostileMachine
         Memory.Slice((int)GoodTask, 0x80).Clear();
         Put(GoodTask + 4, GoodStack | (wide ? 0 : 0x10ul << 32));
         Put(GoodTask + 0x24, GoodStack - 0x400);
+        for (ulong n = 1; n <= (ulong)_siblings.Length; n++)
+        {
+            // The same with stacks of its own.
+            Memory.Slice((int)GoodTask, 0x80).CopyTo(Memory[(int)TaskOf(n)..]);
+            Put(TaskOf(n) + 4, StackOf(n) | (wide ? 0 : 0x10ul << 32));
+            Put(TaskOf(n) + 0x24, StackOf(n) - 0x400);
+        }
+
         for (int vector = 0; vector < 256; vector++)
         {
-            ulong place = _random.Next(16) == 0 ? RandomPlace(mode) : mode == 16 ? RealHandler : GoodHandler;
+            ulong place = _random.Next(16) == 0 ? RandomPlace(_random, mode) : mode == 16 ? RealHandler : GoodHandler;
             if (mode == 16)
             {
                 BinaryPrimitives.WriteUInt32LittleEndian(Memory[(int)(GoodIdt + (4 * (ulong)vector))..], (uint)(Code >> 4 << 16) | (uint)place);

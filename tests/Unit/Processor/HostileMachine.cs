@@ -18,34 +18,25 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
     private readonly Random _random;
     private readonly AnonymousMemory _memory = AnonymousMemory.Allocate((nuint)(MemoryBytes + (2 * ZoneBytes)));
     private readonly AnonymousMemory _attributes = AnonymousMemory.Allocate(4096);
+    private readonly X86Processor[] _processors;
+    private readonly Sibling[] _siblings;
     private readonly Thread _stopper;
     private volatile bool _done;
 
     /// <param name="seed">Of all that is random.</param>
     /// <param name="translated">Code is translated when it is met, where the host can run translations.</param>
     /// <param name="frames">So many pages of memory can be present at a time, and they come and go; 0 where they stay.</param>
-    public HostileMachine(int seed, bool translated = false, int frames = 0)
+    /// <param name="processors">How many there are; only dense cases run on all.</param>
+    public HostileMachine(int seed, bool translated = false, int frames = 0, int processors = 1)
     {
         _random = new Random(seed);
         new Span<byte>((byte*)_memory.Address, (int)(MemoryBytes + (2 * ZoneBytes))).Fill(Zone);
         _random.NextBytes(Memory);
-        Cpu = new X86Processor(new ProcessorOptions
-        {
-            Index = 0,
-            ProcessorCount = 1,
-            Memory = this,
-            Ports = this,
-            Timestamp = new TimestampCounter(),
-            Translate = translated,
-            TranslationThreshold = 1,
-            CodeCacheBytes = 4 << 20,
-        })
-        {
-            LocalApic = this,
-        };
+        _siblings = [.. Enumerable.Range(1, processors - 1).Select(index => new Sibling(this, index, seed))];
+        _processors = [MakeProcessor(this, this, this, translated), .. _siblings.Select(sibling => MakeProcessor(sibling, sibling, sibling, translated))];
         if (frames != 0)
         {
-            Pages = new MovingPages(Host, (int)(MemoryBytes / 4096), frames, seed, () => [Cpu]);
+            Pages = new MovingPages(Host, (int)(MemoryBytes / 4096), frames, seed, () => _processors);
             Pages.Start();
         }
 
@@ -54,13 +45,13 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
             while (!_done)
             {
                 Thread.Sleep(1);
-                Cpu.RequestStop();
+                Array.ForEach(_processors, static cpu => cpu.RequestStop());
             }
         });
         _stopper.Start();
     }
 
-    public X86Processor Cpu { get; }
+    public X86Processor Cpu => _processors[0];
 
     /// <summary>Its pages, if they come and go.</summary>
     public MovingPages? Pages { get; }
@@ -123,21 +114,20 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
 
     public void CodePageWritten(ulong pageNumber)
     {
-        PageAttributeTable[pageNumber] &= unchecked((byte)~PageAttributes.AllOfCode);
-        Cpu.InvalidateCodePage(pageNumber);
+        Change(pageNumber, PageAttributes.None, PageAttributes.AllOfCode);
+        Array.ForEach(_processors, cpu => cpu.InvalidateCodePage(pageNumber));
     }
 
-    public void TrackedPageWritten(ulong pageNumber) => PageAttributeTable[pageNumber] &= unchecked((byte)~PageAttributes.TrackWrites);
+    public void CodePageMarked(ulong pageNumber) => Marked(pageNumber, 0);
+
+    public void TrackedPageWritten(ulong pageNumber) => Change(pageNumber, PageAttributes.None, PageAttributes.TrackWrites);
 
     public ulong ReadMmio(ulong address, int size) => (ulong)_random.NextInt64();
 
     public void WriteMmio(ulong address, int size, ulong value)
     {
         Assert.InRange(size, 1, 8);
-        if (_random.Next(16) == 0)
-        {
-            Cpu.FlushPhysicalMappings();
-        }
+        Disturb(_random);
     }
 
     uint IPortBus.Read(ushort port, int size) => (uint)_random.Next();
@@ -159,7 +149,7 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
         _done = true;
         _stopper.Join();
         Pages?.Stop();
-        Cpu.Dispose();
+        Array.ForEach(_processors, static cpu => cpu.Dispose());
         Pages?.Dispose();
         _memory.Dispose();
         _attributes.Dispose();
@@ -184,7 +174,7 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
             }
         }
 
-        PageAttributeTable[_random.Next((int)PageAttributeCount)] |= (byte)PageAttributes.TrackWrites;
+        Change((ulong)_random.Next((int)PageAttributeCount), PageAttributes.TrackWrites, PageAttributes.None);
     }
 
     private void SetSystemState(int mode)
@@ -313,15 +303,29 @@ internal sealed unsafe partial class HostileMachine : IMemoryBus, IPortBus, ILoc
 
     private static bool IsLong(int mode) => mode is 35 or 64;
 
-    private ulong RandomAddress() => _random.Next(10) switch
+    private ulong RandomAddress() => RandomAddress(_random);
+
+    private static ulong RandomAddress(Random random) => random.Next(10) switch
     {
-        0 => (ulong)_random.NextInt64() << 1,
-        1 => 0xFFFF_FFFF_FFFF_FFFF - (ulong)_random.Next(64),
-        2 => 0xFFFF_FFFF - (ulong)_random.Next(64),
-        3 => 0x7FFF_FFFF_FFFF - (ulong)_random.Next(64),
-        4 => (MemoryBytes - 32) + (ulong)_random.Next(64),
-        5 => ((ulong)_random.Next(257) << 12) - (ulong)_random.Next(32),
-        6 => HolePage - 16 + (ulong)_random.Next(32),
-        _ => (ulong)_random.Next((int)MemoryBytes),
+        0 => (ulong)random.NextInt64() << 1,
+        1 => 0xFFFF_FFFF_FFFF_FFFF - (ulong)random.Next(64),
+        2 => 0xFFFF_FFFF - (ulong)random.Next(64),
+        3 => 0x7FFF_FFFF_FFFF - (ulong)random.Next(64),
+        4 => (MemoryBytes - 32) + (ulong)random.Next(64),
+        5 => ((ulong)random.Next(257) << 12) - (ulong)random.Next(32),
+        6 => HolePage - 16 + (ulong)random.Next(32),
+        _ => (ulong)random.Next((int)MemoryBytes),
     };
+
+    // Where an operand lies half in another page, half in a device, half in memory that cannot be written.
+    private static ulong RandomEdge(Random random)
+    {
+        ulong page = random.Next(4) switch
+        {
+            0 => (ulong)random.Next(1, 257) << 12,
+            1 => RomPage + ((ulong)random.Next(2) << 12),
+            _ => HolePage + ((ulong)random.Next(2) << 12),
+        };
+        return page - (ulong)random.Next(16);
+    }
 }
