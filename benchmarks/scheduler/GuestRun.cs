@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Engine.Machines;
+using Hypervisor.Engine.Native.Timing;
 using Hypervisor.Engine.Partitions;
 using Hypervisor.Engine.Scheduling;
 
@@ -9,6 +10,8 @@ namespace Hypervisor.Benchmarks.Scheduler;
 /// <summary>A scenario with real machines: guests that spin on the software backend, under the engine's scheduler.</summary>
 internal static class GuestRun
 {
+    private const long SleepNanoseconds = 20_000_000;
+
     /// <summary>Processors that each machine had, by the scheduler's account and by the operating system's.</summary>
     /// <param name="Run">Time on a slot.</param>
     /// <param name="Used">Processor time of the thread.</param>
@@ -43,8 +46,11 @@ internal static class GuestRun
         }
     }
 
-    /// <summary>Time from waking to running of a thread that works a millisecond and sleeps twenty, beside guests that spin.</summary>
-    public static TimeSpan[] WakeLatencies(int hogs, int processors, int wakes, string kernel)
+    /// <summary>
+    /// Time from waking to running of a thread that works a millisecond and sleeps twenty, beside guests that spin; and what of that the
+    /// operating system takes: how much later than at the end of its sleep a thread runs that needs no slot. Both sorted.
+    /// </summary>
+    public static (TimeSpan[] Waits, TimeSpan[] Host) WakeLatencies(int hogs, int processors, int wakes, string kernel)
     {
         using var scheduler = new CpuScheduler(Host(processors));
         var factory = new MachineFactory(scheduler);
@@ -54,15 +60,20 @@ internal static class GuestRun
         try
         {
             Array.ForEach(machines, static machine => machine.Start());
-            var latencies = new TimeSpan[wakes];
+            TimeSpan[] waits = new TimeSpan[wakes], host = new TimeSpan[wakes];
+            using PreciseEvent alarm = new();
+            PreciseEvent.PrepareThread();
             for (int i = 0; i < wakes; i++)
             {
                 // The interactive thread's own sleep, from which it is to wake.
-                Thread.Sleep(20);
+                long slept = Stopwatch.GetTimestamp();
+                alarm.Wait(SleepNanoseconds);
+                host[i] = Stopwatch.GetElapsedTime(slept) - TimeSpan.FromMicroseconds(SleepNanoseconds / 1000);
                 long woke = Stopwatch.GetTimestamp();
                 permit.Acquire();
-                latencies[i] = Stopwatch.GetElapsedTime(woke);
-                while (Stopwatch.GetElapsedTime(woke) < latencies[i] + TimeSpan.FromMilliseconds(1))
+                waits[i] = Stopwatch.GetElapsedTime(woke);
+                long runs = Stopwatch.GetTimestamp();
+                while (Stopwatch.GetElapsedTime(runs) < TimeSpan.FromMilliseconds(1))
                 {
                     Thread.SpinWait(20);
                 }
@@ -70,8 +81,9 @@ internal static class GuestRun
                 permit.Release(WorldState.Idle);
             }
 
-            Array.Sort(latencies);
-            return latencies;
+            Array.Sort(waits);
+            Array.Sort(host);
+            return (waits, host);
         }
         finally
         {

@@ -13,7 +13,10 @@ internal abstract class SchedulingNode
 
     private Waiting[] _queued = [];
     private int _queuedCount;
-    private long _throttledSince;
+
+    // Since when its limit holds it, how long limits of pools around it had held it then, and how long its limit held it while theirs did
+    // not, all before.
+    private long _throttledSince, _limitedBefore;
     private long _throttledTime;
 
     private protected SchedulingNode(string name) => Name = name;
@@ -66,27 +69,33 @@ internal abstract class SchedulingNode
 
     internal void SetThrottled(bool throttled, long now)
     {
-        IsThrottled = throttled;
         if (throttled)
         {
-            _throttledSince = now;
+            (_throttledSince, _limitedBefore) = (now, Parent?.LimitedTime(now) ?? 0);
         }
         else
         {
-            _throttledTime += now - _throttledSince;
+            _throttledTime = LimitedTime(now) - (Parent?.LimitedTime(now) ?? 0);
         }
+
+        IsThrottled = throttled;
     }
 
-    /// <summary>How long limits of it and of the pools around it have held it, ns.</summary>
+    /// <summary>How long a limit has held it, its own or that of a pool around it, ns: time in which several do counts once.</summary>
     internal long LimitedTime(long now)
     {
-        long time = 0;
-        for (SchedulingNode? node = this; node is not null; node = node.Parent)
-        {
-            time += node._throttledTime + (node.IsThrottled ? Math.Max(0, now - node._throttledSince) : 0);
-        }
+        long around = Parent?.LimitedTime(now) ?? 0;
+        long alone = IsThrottled ? now - _throttledSince - (around - _limitedBefore) : 0;
+        return around + _throttledTime + alone;
+    }
 
-        return time;
+    /// <summary>Puts it into another pool; the time for which limits have held it stays what it was.</summary>
+    internal void MoveTo(SchedulingPool pool, long now)
+    {
+        long more = pool.LimitedTime(now) - (Parent?.LimitedTime(now) ?? 0);
+        _throttledTime -= more;
+        _limitedBefore += more;
+        Parent = pool;
     }
 
     /// <summary>One of its places in the parent's queues, taken or not; null before it waited for the first time.</summary>

@@ -5,8 +5,8 @@ internal sealed partial class SchedulingPolicy
 {
     private void Prepay(World world, long slice, long now)
     {
-        world.SliceEnd = now + slice;
-        world.ChargedUntil = world.SliceEnd;
+        world.ChargedUntil += slice;
+        world.SliceEnd = world.ChargedUntil;
         Charge(world.Machine, slice, now);
     }
 
@@ -118,8 +118,50 @@ internal sealed partial class SchedulingPolicy
     {
         while (_throttled.Count > 0 && _throttled.TopKey <= now)
         {
-            Unthrottle(_throttled.Top, now);
+            SchedulingNode released = _throttled.Top;
+            Unthrottle(released, now);
+            if (released is SchedulingPool { RunningWorlds: > 0 } pool)
+            {
+                RenewMoreDue(pool, now);
+            }
         }
+    }
+
+    // What a limit lets go of is for all in the pool, for those too that run: one that is more due than what waits, and whose slice ends
+    // before the limit lets go again (or is over, and other programs keep it from leaving), pays for its next slice first. Else those that
+    // wait would have a turn whenever a processor is idle, whatever their shares.
+    private void RenewMoreDue(SchedulingPool pool, long now)
+    {
+        foreach (ProcessorSlot slot in _slots)
+        {
+            if (slot.Running is { } late && now > late.ChargedUntil && late.Machine.IsWithin(pool))
+            {
+                Settle(late, now);
+            }
+        }
+
+        while (!IsHeldBack(pool) && MostDueToRenew(pool, FirstWaiting(pool, _allClasses, now), now) is { } running)
+        {
+            long paid = Math.Max(0, running.SliceEnd - now);
+            Settle(running, now);
+            Prepay(running, paid + _options.Slice, now);
+        }
+    }
+
+    private World? MostDueToRenew(SchedulingPool pool, SchedulingMachine? waiting, long now)
+    {
+        World? best = null;
+        SchedulingMachine? mostDue = waiting;
+        for (int i = 0; i < _slots.Length; i++)
+        {
+            if (_slots[i].Running is { } running && running.SliceEnd - now < _options.Slice && running.Machine.IsWithin(pool)
+                && (mostDue is null || IsMoreDue(running.Machine, mostDue, now)) && !IsHeldBack(running.Machine) && _enabled.Contains(i) && MayBeOn(running, i))
+            {
+                (best, mostDue) = (running, running.Machine);
+            }
+        }
+
+        return best;
     }
 
     // The reservations that count are those of machines that want to run. A pool's own counts when anything in it does.

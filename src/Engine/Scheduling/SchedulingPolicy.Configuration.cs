@@ -4,6 +4,7 @@ namespace Hypervisor.Engine.Scheduling;
 internal sealed partial class SchedulingPolicy
 {
     private readonly List<AffinityClass> _classes = [];
+    private int[] _allClasses = [], _served = [];
     private bool _anyReservations;
 
     /// <summary>Sum of the speeds of the processors in use, MHz.</summary>
@@ -16,7 +17,7 @@ internal sealed partial class SchedulingPolicy
     public SchedulingPool AddPool(SchedulingPool parent, string name, CpuEntitlement settings, long now)
     {
         var pool = new SchedulingPool(name);
-        Attach(pool, parent);
+        Attach(pool, parent, now);
         SetEntitlement(pool, settings, now);
         return pool;
     }
@@ -25,7 +26,7 @@ internal sealed partial class SchedulingPolicy
     public SchedulingMachine AddMachine(SchedulingPool parent, string name, int worlds, CpuEntitlement settings, long now)
     {
         var machine = new SchedulingMachine(name, worlds, now);
-        Attach(machine, parent);
+        Attach(machine, parent, now);
         ChooseHome(machine);
         SetEntitlement(machine, settings, now);
         return machine;
@@ -93,7 +94,7 @@ internal sealed partial class SchedulingPolicy
         UpdateReservations(source, now);
         source.Children.Remove(node);
 
-        Attach(node, target);
+        Attach(node, target, now);
         target.ChildrenReservation += node.ActiveReservation;
         Count(target, node.ActiveWorlds, node.RunningWorlds);
         UpdateReservations(target, now);
@@ -150,9 +151,9 @@ internal sealed partial class SchedulingPolicy
     private static long FrontOf(SchedulingNode node, SchedulingPool parent) =>
         node.AnyEntry is { } entry ? parent.QueueFor(entry.AffinityClass).Front : node.VirtualTime;
 
-    private void Attach(SchedulingNode node, SchedulingPool parent)
+    private static void Attach(SchedulingNode node, SchedulingPool parent, long now)
     {
-        node.Parent = parent;
+        node.MoveTo(parent, now);
         parent.Children.Add(node);
         // It begins where the pool is, neither with a debt nor with a claim.
         node.VirtualTime = parent.QueueFor((node as SchedulingMachine)?.AffinityClass ?? 0).Front;
@@ -220,6 +221,8 @@ internal sealed partial class SchedulingPolicy
 
         var added = new AffinityClass(_classes.Count, allowed, preferred);
         _classes.Add(added);
+        _allClasses = [.. _allClasses, added.Id];
+        _served = new int[_classes.Count];
         for (int i = 0; i < _slots.Length; i++)
         {
             if (preferred.Contains(i))

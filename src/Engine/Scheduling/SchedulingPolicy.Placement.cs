@@ -12,8 +12,13 @@ internal sealed partial class SchedulingPolicy
             return world.Slot;
         }
 
-        int home = _idle.FirstCommon(affinity.Preferred);
-        return home >= 0 ? home : _idle.FirstCommon(affinity.Allowed);
+        return IdleFor(affinity.Id);
+    }
+
+    private int IdleFor(int affinityClass)
+    {
+        int home = _idle.FirstCommon(_classes[affinityClass].Preferred);
+        return home >= 0 ? home : _idle.FirstCommon(_classes[affinityClass].Allowed);
     }
 
     // Worlds that nobody competed with have run beyond what they were charged for; now somebody does.

@@ -193,18 +193,22 @@ internal sealed partial class SchedulingPolicy
     public int FindWork(long now)
     {
         Advance(now);
-        if (!Root.IsThrottled && !_idle.IsEmpty)
+        if (Root.IsThrottled || _idle.IsEmpty)
         {
-            for (int c = 0; c < Root.Queues.Length; c++)
+            return -1;
+        }
+
+        int served = 0;
+        for (int c = 0; c < Root.Queues.Length; c++)
+        {
+            if (Root.HasReady(c) && _idle.FirstCommon(_classes[c].Allowed) >= 0)
             {
-                if (Root.HasReady(c) && _idle.FirstCommon(_classes[c].Allowed) is >= 0 and int slot)
-                {
-                    return slot;
-                }
+                _served[served++] = c;
             }
         }
 
-        return -1;
+        // There may be idle processors for machines of all nodes and affinities, and a limit that lets one run: the most due of them all.
+        return served == 0 ? -1 : IdleFor(FirstWaiting(Root, _served.AsSpan(0, served), now)!.AffinityClass);
     }
 
     /// <summary>
@@ -306,30 +310,7 @@ internal sealed partial class SchedulingPolicy
         SchedulingNode node = Root;
         while (node is SchedulingPool pool)
         {
-            QueueEntry? best = null;
-            long bestKey = 0;
-            bool reserved = false, mayReserve = now - pool.ServedByShares < _options.StarvationBound;
-            ReadyQueue?[] queues = pool.Queues;
-            foreach (int c in classes)
-            {
-                if (c >= queues.Length || queues[c] is not { IsEmpty: false } queue)
-                {
-                    continue;
-                }
-
-                if (mayReserve && queue.FirstDue(now) is { } due)
-                {
-                    if (!reserved || due.Node.ReservationTag - bestKey < 0)
-                    {
-                        (best, bestKey, reserved) = (due, due.Node.ReservationTag, true);
-                    }
-                }
-                else if (!reserved && queue.FirstByShares() is { } first && (best is null || first.Node.VirtualTime - bestKey < 0))
-                {
-                    (best, bestKey) = (first, first.Node.VirtualTime);
-                }
-            }
-
+            (QueueEntry? best, bool reserved) = FirstOf(pool, classes, now);
             if (best is null)
             {
                 return null;
@@ -342,13 +323,55 @@ internal sealed partial class SchedulingPolicy
             else
             {
                 pool.ServedByShares = now;
-                AdvanceFront(pool, advancing, best.AffinityClass, bestKey);
+                AdvanceFront(pool, advancing, best.AffinityClass, best.Node.VirtualTime);
             }
 
             node = best.Node;
         }
 
         return ((SchedulingMachine)node).Ready.Top;
+    }
+
+    // The machine that is next of those of some classes that wait in a pool.
+    private SchedulingMachine? FirstWaiting(SchedulingPool pool, ReadOnlySpan<int> classes, long now)
+    {
+        SchedulingNode? node = pool;
+        while (node is SchedulingPool inner)
+        {
+            node = FirstOf(inner, classes, now).Entry?.Node;
+        }
+
+        return (SchedulingMachine?)node;
+    }
+
+    // Who is next of those that wait in a pool: who is longest due by its reservation, else who had least for its shares.
+    private (QueueEntry? Entry, bool Reserved) FirstOf(SchedulingPool pool, ReadOnlySpan<int> classes, long now)
+    {
+        QueueEntry? best = null;
+        long bestKey = 0;
+        bool reserved = false, mayReserve = now - pool.ServedByShares < _options.StarvationBound;
+        ReadyQueue?[] queues = pool.Queues;
+        foreach (int c in classes)
+        {
+            if (c >= queues.Length || queues[c] is not { IsEmpty: false } queue)
+            {
+                continue;
+            }
+
+            if (mayReserve && queue.FirstDue(now) is { } due)
+            {
+                if (!reserved || due.Node.ReservationTag - bestKey < 0)
+                {
+                    (best, bestKey, reserved) = (due, due.Node.ReservationTag, true);
+                }
+            }
+            else if (!reserved && queue.FirstByShares() is { } first && (best is null || first.Node.VirtualTime - bestKey < 0))
+            {
+                (best, bestKey) = (first, first.Node.VirtualTime);
+            }
+        }
+
+        return (best, reserved);
     }
 
     // What is served for its reservation although its shares alone would give it less gets ever further ahead of its siblings. If it

@@ -123,8 +123,7 @@ internal sealed class World
                 break;
             default:
                 times.Ready += passed;
-                // Where limits of a machine and of its pools hold it at the same time, both clocks have run.
-                times.Limited += Math.Min(passed, Machine.LimitedTime(now) - _limitedBase);
+                times.Limited += Machine.LimitedTime(now) - _limitedBase;
                 break;
         }
     }

@@ -12,6 +12,7 @@ internal sealed class SchedulerSimulation
 
     private readonly PriorityQueue<Event, (long Time, long Order)> _events = new();
     private readonly int[] _generation;
+    private readonly Outside[] _outside;
     private readonly Dictionary<World, Load> _loads = [];
     private readonly Random _random;
     private long _order;
@@ -20,8 +21,9 @@ internal sealed class SchedulerSimulation
 
     public SchedulerSimulation(HostTopology topology, int seed = 1, SchedulingOptions? options = null)
     {
-        Policy = new SchedulingPolicy(topology, options) { TimeStolenFrom = (world, now) => _loads[world].StolenSince is >= 0 and var since ? now - since : 0 };
+        Policy = new SchedulingPolicy(topology, options) { TimeStolenFrom = StolenSinceDispatch };
         _generation = new int[topology.Count];
+        _outside = new Outside[topology.Count];
         _random = new Random(seed);
     }
 
@@ -33,6 +35,7 @@ internal sealed class SchedulerSimulation
         Leave,
         LimitRelease,
         Rebalance,
+        Outside,
         Action,
     }
 
@@ -47,8 +50,28 @@ internal sealed class SchedulerSimulation
 
         public long WokeAt = -1;
 
-        /// <summary>Time on processors that other programs of the host had in truth, ns; and since when one has it, or -1.</summary>
-        public long Stolen, StolenSince = -1;
+        /// <summary>
+        /// Time on processors that other programs of the host had in truth, ns, up to when it left the last one; and what they had had of
+        /// its processor when it was dispatched.
+        /// </summary>
+        public long Stolen, OutsideBefore;
+    }
+
+    /// <summary>Other programs of the host on a processor: how long they have had it, up to when they have it, ns.</summary>
+    private struct Outside
+    {
+        public long Total, Until;
+
+        public readonly bool HasProcessor(long now) => Until > now;
+
+        public readonly long TotalAt(long now) => Total - Math.Max(0, Until - now);
+
+        public void Take(long now, long time)
+        {
+            long until = Math.Max(Until, now + time);
+            Total += until - Math.Max(Until, now);
+            Until = until;
+        }
     }
 
     public SchedulingPolicy Policy { get; }
@@ -67,6 +90,18 @@ internal sealed class SchedulerSimulation
     /// Longest that another program of the host has the processor of a world when it is asked to leave, ns: it leaves so much later, and did not run meanwhile.
     /// </summary>
     public long LongestDisturbance { get; set; }
+
+    /// <summary>
+    /// From now on other programs of the host have every processor now and then, each for itself: for these times at the mean, ns. A world
+    /// that is there meanwhile keeps its slot, makes no progress and does not leave.
+    /// </summary>
+    public void AddOutsideLoad(long busy, long free)
+    {
+        for (int slot = 0; slot < _outside.Length; slot++)
+        {
+            TakeNowAndThen(slot, busy, free);
+        }
+    }
 
     /// <summary>How long worlds with sleeps waited for a processor after each wake, ns.</summary>
     public Dictionary<World, List<long>> WakeLatencies { get; } = [];
@@ -99,7 +134,11 @@ internal sealed class SchedulerSimulation
     public long RunTime(SchedulingMachine machine) => machine.Worlds.Sum(world => world.TimesAt(Now).Run);
 
     /// <summary>Processor time that a machine had in truth, without what other programs had of it, ns.</summary>
-    public long UsedTime(SchedulingMachine machine) => RunTime(machine) - machine.Worlds.Sum(world => _loads[world].Stolen);
+    public long UsedTime(SchedulingMachine machine) =>
+        RunTime(machine) - machine.Worlds.Sum(world => _loads[world].Stolen + (world.State == WorldState.Running ? StolenSinceDispatch(world, Now) : 0));
+
+    /// <summary>Time that other programs of the host have had of all processors so far, ns.</summary>
+    public long OutsideTime => _outside.Sum(outside => outside.TotalAt(Now));
 
     public void Wake(World world)
     {
@@ -118,7 +157,7 @@ internal sealed class SchedulerSimulation
                 Dispatch(decision.Slot);
                 break;
             case WakeAction.Preempt:
-                Leave(decision.Slot, WorldState.Ready);
+                LeaveWhenItCan(decision.Slot);
                 break;
         }
 
@@ -132,13 +171,21 @@ internal sealed class SchedulerSimulation
         Policy.Withdraw(world, WorldState.Blocked, Now);
         if (ran)
         {
-            _loads[world].Stolen += _loads[world].StolenSince >= 0 ? Now - _loads[world].StolenSince : 0;
-            _loads[world].StolenSince = -1;
+            _loads[world].Stolen += StolenSinceDispatch(world, Now);
             _generation[slot]++;
             Dispatch(slot);
         }
 
         DispatchIdle();
+    }
+
+    /// <summary>After a machine was removed: nothing wakes it any more.</summary>
+    public void Forget(SchedulingMachine machine)
+    {
+        foreach (World world in machine.Worlds)
+        {
+            _loads.Remove(world);
+        }
     }
 
     private SchedulingMachine Add(SchedulingPool pool, string name, CpuEntitlement settings, int worlds, long run, long sleep)
@@ -165,7 +212,7 @@ internal sealed class SchedulerSimulation
         switch (what.Kind)
         {
             case EventKind.Wake:
-                if (what.World!.State is WorldState.Idle or WorldState.Blocked)
+                if (_loads.ContainsKey(what.World!) && what.World!.State is (WorldState.Idle or WorldState.Blocked))
                 {
                     Wake(what.World);
                 }
@@ -179,14 +226,10 @@ internal sealed class SchedulerSimulation
                 {
                     if (LongestDisturbance > 0)
                     {
-                        _loads[Policy.RunningOn(what.Slot)!].StolenSince = Now;
-                        long disturbance = (long)(_random.NextDouble() * LongestDisturbance);
-                        Schedule(Now + disturbance, new Event(EventKind.Leave, what.World, what.Slot, what.Generation, null));
+                        _outside[what.Slot].Take(Now, (long)(_random.NextDouble() * LongestDisturbance));
                     }
-                    else
-                    {
-                        Leave(what.Slot, WorldState.Ready);
-                    }
+
+                    LeaveWhenItCan(what.Slot);
                 }
                 else
                 {
@@ -197,6 +240,13 @@ internal sealed class SchedulerSimulation
                 break;
             case EventKind.Done when _generation[what.Slot] == what.Generation:
                 Load load = _loads[what.World!];
+                long left = load.Left - (Now - what.World!.RunningSince - StolenSinceDispatch(what.World, Now));
+                if (left > 0)
+                {
+                    Schedule(Math.Max(Now, _outside[what.Slot].Until) + left, what);
+                    break;
+                }
+
                 Leave(what.Slot, WorldState.Idle);
                 Schedule(Now + Draw(load.Sleep), new Event(EventKind.Wake, what.World, 0, 0, null));
                 DispatchIdle();
@@ -205,7 +255,7 @@ internal sealed class SchedulerSimulation
                 Leave(what.Slot, WorldState.Ready);
                 DispatchIdle();
                 break;
-            case EventKind.LimitRelease:
+            case EventKind.LimitRelease when Now >= _limitEvent:
                 _limitEvent = long.MaxValue;
                 DispatchIdle();
                 break;
@@ -214,6 +264,9 @@ internal sealed class SchedulerSimulation
                 DispatchIdle();
                 Schedule(Now + Policy.Options.RebalancePeriod, what);
                 break;
+            case EventKind.Outside:
+                what.Action!();
+                break;
             case EventKind.Action:
                 what.Action!();
                 DispatchIdle();
@@ -221,17 +274,40 @@ internal sealed class SchedulerSimulation
         }
     }
 
+    private void TakeNowAndThen(int slot, long busy, long free) =>
+        Schedule(Now + Exponential(free), new Event(EventKind.Outside, null, slot, 0, () =>
+        {
+            _outside[slot].Take(Now, Exponential(busy));
+            Schedule(_outside[slot].Until, new Event(EventKind.Outside, null, slot, 0, () => TakeNowAndThen(slot, busy, free)));
+        }));
+
+    private long Exponential(long mean) => (long)(-Math.Log(1 - _random.NextDouble()) * mean);
+
+    private long StolenSinceDispatch(World world, long now) => _outside[world.Slot].TotalAt(now) - _loads[world].OutsideBefore;
+
+    private void LeaveWhenItCan(int slot)
+    {
+        if (_outside[slot].HasProcessor(Now))
+        {
+            Schedule(_outside[slot].Until, new Event(EventKind.Leave, null, slot, _generation[slot], null));
+        }
+        else
+        {
+            Leave(slot, WorldState.Ready);
+        }
+    }
+
     private void Leave(int slot, WorldState next)
     {
         World world = Policy.RunningOn(slot)!;
         Load load = _loads[world];
-        load.Left = load.Sleep == 0 ? Second : Math.Max(0, load.Left - (Now - world.RunningSince));
+        long stolen = StolenSinceDispatch(world, Now);
+        load.Left = load.Sleep == 0 ? Second : Math.Max(0, load.Left - (Now - world.RunningSince - stolen));
         _generation[slot]++;
         long start = Begin();
         Policy.Stop(world, next, Now);
         End(start);
-        load.Stolen += load.StolenSince >= 0 ? Now - load.StolenSince : 0;
-        load.StolenSince = -1;
+        load.Stolen += stolen;
         Dispatch(slot);
     }
 
@@ -252,6 +328,7 @@ internal sealed class SchedulerSimulation
         }
 
         load.WokeAt = -1;
+        load.OutsideBefore = _outside[slot].TotalAt(Now);
         int generation = ++_generation[slot];
         if (load.Sleep > 0)
         {

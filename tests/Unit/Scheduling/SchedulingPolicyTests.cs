@@ -438,6 +438,47 @@ public sealed class SchedulingPolicyTests
         Assert.InRange(worlds[0].TimesAt(now).Run / (double)now, 0.10, 0.13);
     }
 
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(60, false)]
+    [InlineData(60, true)]
+    public void What_other_programs_took_of_a_turn_is_no_claim_to_another(int stolenMilliseconds, bool somebodyWakesMeanwhile)
+    {
+        // A reservation of a thousandth of the processor, which is no more than its shares give. Others have the processor in each of its turns.
+        const int Turns = 1100;
+        long stolen = stolenMilliseconds * Millisecond;
+        var policy = new SchedulingPolicy(HostTopology.Uniform(1, processorMHz: MHz));
+        World reserved = policy.AddMachine(policy.Root, "reserved", 1, new CpuEntitlement(100, MHz / 1000), 0).Worlds[0];
+        World other = policy.AddMachine(policy.Root, "other", 1, new CpuEntitlement(1000), 0).Worlds[0];
+        World visitor = policy.AddMachine(policy.Root, "visitor", 1, new CpuEntitlement(1), 0).Worlds[0];
+        policy.TimeStolenFrom = (world, now) => world == reserved ? Math.Min(stolen, now - world.RunningSince) : 0;
+        policy.Wake(reserved, 0);
+        policy.Wake(other, 0);
+        long now = 0;
+        int turns = 0;
+        for (int i = 0; i < Turns; i++)
+        {
+            World world = policy.Dispatch(0, now)!;
+            if (world == reserved)
+            {
+                turns++;
+                now += stolen;
+                if (somebodyWakesMeanwhile)
+                {
+                    // What runs is settled for the comparison with who wakes.
+                    policy.Wake(visitor, now);
+                    policy.Withdraw(visitor, WorldState.Idle, now);
+                }
+            }
+
+            now += policy.Options.Slice;
+            policy.Stop(world, WorldState.Ready, now);
+        }
+
+        // One in eleven, as its shares say.
+        Assert.InRange(turns, (Turns / 11) - 2, (Turns / 11) + 2);
+    }
+
     [Fact]
     public void What_makes_no_sense_is_refused()
     {
