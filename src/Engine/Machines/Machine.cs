@@ -261,7 +261,11 @@ internal sealed class Machine : IMachine, IMachineControl
             catch (Exception error)
             {
                 // A defect in a device's reset, or a boot image that cannot be loaded again: this machine ends, others go on.
-                stop = new MachineStop(MachineStopReason.HostFailure, $"The machine could not be reset: {error.Message}");
+                // If somebody stops it at the same time, its memory is not to be had any more, and that is no failure.
+                lock (_lock)
+                {
+                    stop = _stopRequest ?? new MachineStop(MachineStopReason.HostFailure, $"The machine could not be reset: {error.Message}");
+                }
             }
         }
 

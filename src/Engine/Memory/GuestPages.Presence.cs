@@ -59,7 +59,7 @@ public sealed unsafe partial class GuestPages
 
     /// <summary>
     /// The guest is about to be stopped, for good or to be reset: its processors do not wait any more. A page that cannot be had reads as
-    /// anything, for the one instruction until they stop.
+    /// anything, for the one instruction until they stop. For devices nothing is brought back from where it went.
     /// </summary>
     public bool IsAbandoned
     {
@@ -253,6 +253,11 @@ public sealed unsafe partial class GuestPages
             else if (isProcessor && MustGive && !_abandoned && !Give())
             {
                 Wait();
+            }
+            else if (!isProcessor && _abandoned && entry.State is PageState.Compressed or PageState.Swapped)
+            {
+                // A guest may have asked for all of its memory at once, which would take minutes.
+                return false;
             }
             else if (entry.State == PageState.Untouched && _homes.AreAsked)
             {

