@@ -28,6 +28,7 @@ internal sealed class Machine : IMachine, IMachineControl
     private readonly AutoResetEvent _wake = new(false);
     private readonly TaskCompletionSource<MachineStop> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CrashLoopDetector _crashes = new();
+    private readonly ResetReports _resets = new();
     private MachineStop? _stopRequest;
     private string? _resetRequest;
     private bool _resetAfterCrash;
@@ -346,7 +347,11 @@ internal sealed class Machine : IMachine, IMachineControl
         }
 
         // Told when it is done: whoever asks again from here on gets another.
-        Raise(new MachineEvent(MachineEventSeverity.Info, $"The machine was reset by {reset}."));
+        if (_resets.Note(Environment.TickCount64, reset) is { } told)
+        {
+            Raise(new MachineEvent(MachineEventSeverity.Info, told));
+        }
+
         return null;
     }
 
