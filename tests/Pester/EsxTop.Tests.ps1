@@ -64,6 +64,7 @@ Describe 'EsxTop' {
         (Get-EsxTop -Counter).Name | Should -Be 'PCPU', 'LCPU', 'PMem', 'SchedGroup', 'VCPU', 'MemClient', 'SCSIDevice', 'VSCSI', 'NetPort'
         (Get-EsxTop -Counter -CounterName VCPU).Fields.Name | Should -Contain 'UsedTimeInUsec'
         (Get-EsxTop -TopologyInfo).Name | Should -Contain 'SchedGroup'
+        Get-EsxTop -TopologyInfo | Out-String -Width 120 | Should -Match '(?m)^SchedGroup\s+\{vm\.\d+'
 
         # As in PowerCLI's own example.
         $group = Get-EsxTop -CounterName SchedGroup | Where-Object { $_.VMName -eq (Get-VM web).Name }

@@ -87,8 +87,9 @@ public sealed partial class HypervisorHost
             HostMemoryState.Hard => "memory is reclaimed by compression and swapping",
             _ => "memory is reclaimed by compression and swapping, and machines above their entitlement wait for it",
         };
+        string free = freeBytes >= 0 ? $"{freeBytes >> 20} MB free" : $"{-freeBytes >> 20} MB above the budget";
         var severity = now >= HostMemoryState.Hard ? MachineEventSeverity.Warning : MachineEventSeverity.Info;
-        Events.Append("HostMemoryStateChangedEvent", severity, $"The memory state of {Environment.MachineName} changed from {before} to {now} ({freeBytes >> 20} MB free): {does}");
+        Events.Append("HostMemoryStateChangedEvent", severity, $"The memory state of {Environment.MachineName} changed from {before} to {now} ({free}): {does}");
     }
 
     private MemoryConfiguration DescribeMemory(ResourceDocument document, HostSettings settings)

@@ -49,7 +49,7 @@ internal sealed class EsxTopCpuPanel(CpuScheduler? scheduler, Func<HostMemorySta
         EsxTopCpu[] worlds = [.. Intervals(before, after).Select(static interval => interval.Row())];
         int processors = scheduler.Topology.Count;
         return [string.Create(CultureInfo.InvariantCulture,
-            $"PCPU: {processors} of {scheduler.Topology.ProcessorMHz} MHz; machines of this process RUN(%): {worlds.Sum(static world => world.PctRun):0.0} AVG: {worlds.Sum(static world => world.PctRun) / processors:0.0} RDY(%): {worlds.Sum(static world => world.PctReady):0.0}")];
+            $"PCPU: {processors} of {scheduler.Topology.ProcessorMHz} MHz; machines here RUN(%): {worlds.Sum(static world => world.PctRun):0.0} AVG: {worlds.Sum(static world => world.PctRun) / processors:0.0} RDY(%): {worlds.Sum(static world => world.PctReady):0.0}")];
     }
 
     /// <inheritdoc/>

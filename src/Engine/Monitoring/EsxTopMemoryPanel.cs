@@ -44,8 +44,8 @@ internal sealed class EsxTopMemoryPanel(Func<HostMemoryStatistics?> memory, Func
         return
         [
             Line($"MEM overcommit avg: {string.Join(", ", host.OvercommitAverages.Select(static average => average.ToString("0.00", CultureInfo.InvariantCulture)))}"),
-            Line($"PMEM  /MB: {MB(host.BudgetBytes),7:0} total: {MB(host.Statistics.ConsumedBytes),7:0} machines, {MB(host.SharedCommonBytes),5:0} common, {MB(host.Statistics.OverheadBytes),5:0} overhead, {MB(host.Statistics.OthersBytes),5:0} other, {MB(host.FreeBytes),7:0} free"),
-            Line($"VMKMEM/MB: {MB(host.BudgetBytes),7:0} managed: {MB(host.MinFreeBytes),7:0} minfree, {MB(host.ReservedBytes),5:0} rsvd, {MB(host.BudgetBytes - host.ReservedBytes),5:0} ursvd, {char.ToLowerInvariant(state[0])}{state[1..]} state"),
+            Line($"PMEM  /MB: {MB(host.BudgetBytes),7:0} total, {MB(host.FreeBytes),7:0} free: {MB(host.Statistics.ConsumedBytes),7:0} machines, {MB(host.Statistics.OverheadBytes),5:0} overhead, {MB(host.Statistics.OthersBytes),5:0} other, {MB(host.SharedCommonBytes),5:0} common"),
+            Line($"VMKMEM/MB: {MB(host.BudgetBytes),7:0} managed: {MB(host.MinFreeBytes),5:0} minfree, {MB(host.ReservedBytes),5:0} rsvd, {MB(host.BudgetBytes - host.ReservedBytes),5:0} ursvd, {char.ToLowerInvariant(state[0])}{state[1..]} state"),
             Line($"PSHARE/MB: {MB(host.SharedBytes),7:0} shared, {MB(host.SharedCommonBytes),7:0} common: {MB(host.SharedSavedBytes),7:0} saving"),
             Line($"SWAP  /MB: {all.Swapped,7:0} curr, {all.SwapTarget,9:0} target: {all.SwapRead,9:0.00} r/s, {all.SwapWritten,7:0.00} w/s"),
             Line($"ZIP   /MB: {all.Zipped,7:0} zipped, {all.Saved,7:0} saved"),

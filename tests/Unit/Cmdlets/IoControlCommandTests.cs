@@ -87,7 +87,7 @@ public sealed class IoControlCommandTests : IDisposable
     [InlineData("Set-IoControl a -DiskLimitIOPerSecond 0", "limit of 0 I/O")]
     [InlineData("Set-IoControl a -DiskLimitIOPerSecond -5", "limit of -5 I/O")]
     [InlineData("Set-IoControl a -DiskLimitMBPerSecond -5", "limit of -5 MB")]
-    [InlineData("Set-IoControl a -DiskLimitMBPerSecond 0", "bandwidth limit of 0")]
+    [InlineData("Set-IoControl a -DiskLimitMBPerSecond 0", "bandwidth limit of 0 MB a second")]
     [InlineData("Set-IoControl a -NumDiskShares -1", "-1 disk shares")]
     [InlineData("Set-IoControl a -DiskReservationIOPerSecond -1", "reservation of -1")]
     [InlineData("Set-IoControl a -DiskReservationIOPerSecond 5 -DiskLimitIOPerSecond 4", "reservation of 5 I/O operations a second is above the limit of 4")]

@@ -121,8 +121,8 @@ public sealed class EsxTopMemoryTests
     {
         string[] lines = [.. Panel(null).Summarize(Before, After)];
         Assert.Equal("MEM overcommit avg: 0.50, 0.25, 0.13", lines[0]);
-        Assert.Equal("PMEM  /MB:    1000 total:     800 machines,    20 common,    80 overhead,     0 other,     100 free", lines[1]);
-        Assert.Equal("VMKMEM/MB:    1000 managed:      31 minfree,   180 rsvd,   820 ursvd, soft state", lines[2]);
+        Assert.Equal("PMEM  /MB:    1000 total,     100 free:     800 machines,    80 overhead,     0 other,    20 common", lines[1]);
+        Assert.Equal("VMKMEM/MB:    1000 managed:    31 minfree,   180 rsvd,   820 ursvd, soft state", lines[2]);
         Assert.Equal("PSHARE/MB:     140 shared,      20 common:     120 saving", lines[3]);
         Assert.Equal("SWAP  /MB:      30 curr,        60 target:      1.00 r/s,    6.00 w/s", lines[4]);
         Assert.Equal("ZIP   /MB:      40 zipped,      30 saved", lines[5]);

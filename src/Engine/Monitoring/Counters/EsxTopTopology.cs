@@ -17,14 +17,22 @@ public sealed class EsxTopTopology
 
 /// <summary>The host's processors.</summary>
 /// <param name="LCPU">How many.</param>
-public sealed record PcpuTopology(int LCPU);
+public sealed record PcpuTopology(int LCPU)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{LCPU} LCPU";
+}
 
 /// <summary>A machine's group of worlds.</summary>
 /// <param name="GroupID">Number of the group.</param>
 /// <param name="GroupName">Its name.</param>
 /// <param name="MemClientID">Number of its memory; -1 when no counter has it.</param>
 /// <param name="CPUClient">Its worlds.</param>
-public sealed record SchedGroupTopology(int GroupID, string GroupName, int MemClientID, IReadOnlyList<CpuClientTopology> CPUClient);
+public sealed record SchedGroupTopology(int GroupID, string GroupName, int MemClientID, IReadOnlyList<CpuClientTopology> CPUClient)
+{
+    /// <inheritdoc/>
+    public override string ToString() => GroupName;
+}
 
 /// <summary>A world.</summary>
 /// <param name="CPUClientID">Number of the world: VCPUID of the counter VCPU.</param>
@@ -38,7 +46,11 @@ public sealed record CpuClientTopology(int CPUClientID, string VCPUName)
 /// <summary>A network or switch.</summary>
 /// <param name="PortsetName">Its name.</param>
 /// <param name="NetPort">Its ports.</param>
-public sealed record NetPortsetTopology(string PortsetName, IReadOnlyList<NetPortTopology> NetPort);
+public sealed record NetPortsetTopology(string PortsetName, IReadOnlyList<NetPortTopology> NetPort)
+{
+    /// <inheritdoc/>
+    public override string ToString() => PortsetName;
+}
 
 /// <summary>A network port.</summary>
 /// <param name="PortID">Number of the port.</param>
@@ -52,7 +64,11 @@ public sealed record NetPortTopology(int PortID, string PortsetName)
 /// <summary>A datastore.</summary>
 /// <param name="DeviceName">The datastore.</param>
 /// <param name="WorldPerDev">Groups of the machines that have disks on it.</param>
-public sealed record ScsiDeviceTopology(string DeviceName, IReadOnlyList<WorldPerDevTopology> WorldPerDev);
+public sealed record ScsiDeviceTopology(string DeviceName, IReadOnlyList<WorldPerDevTopology> WorldPerDev)
+{
+    /// <inheritdoc/>
+    public override string ToString() => DeviceName;
+}
 
 /// <summary>A machine that uses a datastore.</summary>
 /// <param name="WorldID">Number of the machine's group of worlds.</param>

@@ -70,6 +70,30 @@ internal static class TextCells
         return cells > 0 ? cut.Append(Ellipsis).ToString() : "";
     }
 
+    /// <summary>The text, or as many of its items (between commas, or else words) as fit, with an ellipsis: half a number would be another number.</summary>
+    public static string CutBetween(string text, int cells)
+    {
+        if (WidthOf(text) <= cells)
+        {
+            return text;
+        }
+
+        foreach (string separator in (string[])[", ", " "])
+        {
+            // Room for the separator and the ellipsis.
+            for (int end = text.LastIndexOf(separator, StringComparison.Ordinal); end > 0; end = text.LastIndexOf(separator, end - 1, StringComparison.Ordinal))
+            {
+                string head = text[..end].TrimEnd() + separator + Ellipsis;
+                if (WidthOf(head) <= cells)
+                {
+                    return head;
+                }
+            }
+        }
+
+        return Cut(text, cells);
+    }
+
     /// <summary>The text in lines, broken between words; a word that is longer than a line is cut.</summary>
     public static IEnumerable<string> Wrap(string text, int cells)
     {

@@ -64,13 +64,15 @@ internal sealed partial class TopScreen
         string load = now.LoadAverages.Count == 0 ? "not told" : string.Join(", ", now.LoadAverages.Select(static average => average.ToString("0.00", CultureInfo.InvariantCulture)));
         buffer.Write(
             0, 0,
-            string.Create(CultureInfo.InvariantCulture, $"{now.Time:HH:mm:ss} up {up}, {now.Worlds} worlds, {now.Machines} VMs, {now.Worlds} vCPUs; CPU load average: {load}"), CellStyle.Title);
+            TextCells.CutBetween(
+                string.Create(CultureInfo.InvariantCulture, $"{now.Time:HH:mm:ss} up {up}, {now.Worlds} worlds, {now.Machines} VMs, {now.Worlds} vCPUs; CPU load average: {load}"), buffer.Width),
+            CellStyle.Title);
         int y = 1;
         if (now.Panels.TryGetValue(Panel.Name, out (IReadOnlyList<IEsxTopCounters> Before, IReadOnlyList<IEsxTopCounters> After) pair))
         {
             foreach (string line in Panel.Summarize(pair.Before, pair.After))
             {
-                buffer.Write(0, y++, line);
+                buffer.Write(0, y++, TextCells.CutBetween(line, buffer.Width));
             }
         }
 
@@ -172,7 +174,8 @@ internal sealed partial class TopScreen
         for (int i = 0; i < count; i++)
         {
             bool isCut = i == count - 1 && _snapshot!.Elsewhere.Count > count;
-            buffer.Write(0, y + i, isCut ? $"Machines of this host folder run in {_snapshot!.Elsewhere.Count - i} more processes." : _snapshot!.Elsewhere[i], CellStyle.Note);
+            string note = isCut ? $"Machines of this host folder run in {_snapshot!.Elsewhere.Count - i} more processes." : _snapshot!.Elsewhere[i];
+            buffer.Write(0, y + i, TextCells.Cut(note, buffer.Width), CellStyle.Note);
         }
     }
 
@@ -180,7 +183,7 @@ internal sealed partial class TopScreen
     {
         bool orders = _mode == Mode.Order;
         buffer.Write(0, 0, $"Columns of the panel {Panel.Name}{(orders ? " in their order" : "")}", CellStyle.Title);
-        buffer.Write(0, 1, orders ? "A capital letter moves a column to the left, a small one to the right; any other key goes back." : "A letter shows or hides its column; any other key goes back.");
+        buffer.Write(0, 1, orders ? "A capital letter moves its column left, a small one right. Other keys go back." : "A letter shows or hides its column; any other key goes back.");
         buffer.Write(0, 2, _message, CellStyle.Prompt);
 
         // Side by side where there are more columns than lines.
@@ -197,7 +200,7 @@ internal sealed partial class TopScreen
         string sorts = string.Join("  ", TopRules.SortsOf(Panel.Name).Select(static sort => $"{sort.Key} {sort.Label}"));
         string[] lines =
         [
-            "c CPU   m memory   d adapter   u disk   v virtual disk   n network   p power   i interrupts",
+            "c CPU  m memory  d adapter  u disk  v VM disk  n network  p power  i interrupts",
             "",
             "space    refresh now                   s  seconds between refreshes",
             "f        columns: show and hide        o  columns: order",

@@ -14,6 +14,9 @@ internal sealed partial class TopScreen
     private sealed record Prompt(string Question, Func<string, TopRequest> Accept)
     {
         public StringBuilder Answer { get; } = new();
+
+        /// <summary>One key answers, without Enter.</summary>
+        public bool TakesOneKey { get; init; }
     }
 
     private void Ask(string question, Func<string, TopRequest> accept) => _prompt = new Prompt(question, accept);
@@ -41,6 +44,9 @@ internal sealed partial class TopScreen
             case TopKeyKind.Backspace when prompt.Answer.Length > 0:
                 prompt.Answer.Length -= prompt.Answer.Length > 1 && char.IsLowSurrogate(prompt.Answer[^1]) ? 2 : 1;
                 break;
+            case TopKeyKind.Character when prompt.TakesOneKey:
+                _prompt = null;
+                return prompt.Accept(key.Rune.ToString());
             case TopKeyKind.Character when prompt.Answer.Length < LongestAnswer:
                 prompt.Answer.Append(key.Rune.ToString());
                 break;
@@ -136,5 +142,6 @@ internal sealed partial class TopScreen
         }
     }
 
-    private TopRequest Confirm(string text) => text.Equals("y", StringComparison.OrdinalIgnoreCase) || text.Equals("yes", StringComparison.OrdinalIgnoreCase) ? TopRequest.Write : TopRequest.None;
+    private void Confirm(string question, TopRequest confirmed) => _prompt = new Prompt(
+        question + " (y/n) ", answer => answer.Equals("y", StringComparison.OrdinalIgnoreCase) ? confirmed : TopRequest.None) { TakesOneKey = true };
 }

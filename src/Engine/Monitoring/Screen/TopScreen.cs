@@ -207,7 +207,7 @@ internal sealed partial class TopScreen
                 Ask("Show only this name or number, nothing for all: ", Limit);
                 return TopRequest.None;
             case 'W':
-                Ask($"Write what is chosen to {_settingsPath}? (y/n) ", Confirm);
+                Confirm($"Write what is chosen to {_settingsPath}?", TopRequest.Write);
                 return TopRequest.None;
             case '<' or '>':
                 MoveSort(key == '<' ? -1 : 1);

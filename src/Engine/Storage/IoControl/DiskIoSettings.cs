@@ -21,6 +21,8 @@ public sealed record DiskIoSettings
     /// <summary>Greatest limit and reservation, I/O operations a second: a decision is made for every operation.</summary>
     public const long MaxIops = 100_000_000;
 
+    private const double BytesPerMB = 1 << 20;
+
     /// <summary>Least bandwidth limit, bytes a second.</summary>
     public const long MinBytesPerSecond = 1 << 16;
 
@@ -85,7 +87,9 @@ public sealed record DiskIoSettings
 
         if (LimitBytesPerSecond != Unlimited && LimitBytesPerSecond < MinBytesPerSecond)
         {
-            throw new InvalidConfigurationException($"{disk}: a bandwidth limit of {LimitBytesPerSecond} bytes a second; it can be {MinBytesPerSecond} or more, or $null for none.");
+            throw new InvalidConfigurationException(string.Create(
+                System.Globalization.CultureInfo.InvariantCulture,
+                $"{disk}: a bandwidth limit of {LimitBytesPerSecond / BytesPerMB:0.####} MB a second; it can be {MinBytesPerSecond / BytesPerMB} or more, or $null for none."));
         }
 
         if (ReservationIops is < 0 or > MaxIops)

@@ -346,6 +346,28 @@ public sealed class TopScreenTests
         Assert.Equal(["m0: elsewhere", "m1: elsewhere", "Machines of this host folder run in 7 more processes."], Lines()[^3..]);
     }
 
+    [Theory]
+    [InlineData(85, "15:06:07 up 2 days 3:04, 3 worlds, 2 VMs, 3 vCPUs; CPU load average: 0.50, 0.25, 1.00")]
+    [InlineData(84, "15:06:07 up 2 days 3:04, 3 worlds, 2 VMs, 3 vCPUs; CPU load average: 0.50, 0.25, …")]
+    [InlineData(80, "15:06:07 up 2 days 3:04, 3 worlds, 2 VMs, 3 vCPUs; CPU load average: 0.50, …")]
+    [InlineData(12, "15:06:07 …")]
+    public void Lines_at_the_top_are_cut_between_numbers(int width, string line)
+    {
+        _width = width;
+        Assert.Equal(line, Lines()[0]);
+    }
+
+    [Theory]
+    [InlineData("h")]
+    [InlineData("o")]
+    [InlineData("f")]
+    public void Texts_that_explain_fit_80_columns(string key)
+    {
+        (_width, _height) = (200, 40);
+        Type(key);
+        Assert.InRange(Lines().Max(static line => line.Length), 20, 80);
+    }
+
     [Fact]
     public void Help_names_the_panels_own_sort_keys_and_any_key_goes_back()
     {
@@ -365,8 +387,10 @@ public sealed class TopScreenTests
         Assert.Equal(TopRequest.Quit, Type("s12\u0003"));
         Type("\eW");
         Assert.Equal($"Write what is chosen to {SettingsPath}? (y/n) _", Message());
-        Assert.Equal(TopRequest.None, Type("n\r"));
-        Assert.Equal(TopRequest.Write, Type("Wy\r"));
+        Assert.Equal(TopRequest.None, Type("n"));
+        Assert.Equal("", Message());
+        Assert.Equal(TopRequest.Write, Type("Wy"));
+        Assert.Equal("", Message());
     }
 
     [Fact]

@@ -30,7 +30,7 @@ public sealed class DiskIoSettingsTests
     {
         Refused(new() { LimitIops = 0 }, "limit of 0 I/O");
         Refused(new() { LimitIops = -2 }, "limit of -2 I/O");
-        Refused(new() { LimitBytesPerSecond = 1000 }, "bandwidth limit of 1000");
+        Refused(new() { LimitBytesPerSecond = 1000 }, "bandwidth limit of 0.001 MB a second; it can be 0.0625 or more");
         Refused(new() { ReservationIops = -1 }, "reservation of -1");
         Refused(new() { ReservationIops = 200, LimitIops = 100 }, "the reservation of 200 I/O operations a second is above the limit of 100");
         Refused(new() { Shares = 0 }, "0 disk shares");
