@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text;
 using Hypervisor.Cmdlets.Hosting;
 using Hypervisor.Engine.Inventory;
 using Hypervisor.Shell.Execution;
@@ -62,6 +63,11 @@ internal sealed class ShellProgram(string[] arguments)
 
         var session = new ShellSession(_screen, options.Output);
         Console.CancelKeyPress += (_, key) => key.Cancel = session.Stop();
+        if (Console.IsOutputRedirected && !OperatingSystem.IsWindows())
+        {
+            Console.SetOut(new StreamWriter(PipeOutput.Open(() => session.Stop()), new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true });
+        }
+
         if (options.Command is { } text)
         {
             return Finish(session, session.Run(CommandParser.Parse(text)));

@@ -6,9 +6,11 @@ using Hypervisor.Shell.Output;
 namespace Hypervisor.Shell;
 
 /// <summary>Runs what was read and writes the results.</summary>
-internal sealed class ShellSession(IScreen screen, OutputFormat format)
+internal sealed class ShellSession(IScreen screen, OutputFormat format, TextWriter? output = null)
 {
     private readonly PipelineRunner _runner = new(screen);
+
+    private TextWriter Output => output ?? Console.Out;
 
     /// <summary>The user pressed Ctrl-C.</summary>
     public bool IsStopped { get; private set; }
@@ -76,24 +78,38 @@ internal sealed class ShellSession(IScreen screen, OutputFormat format)
         PipelineSyntax pipeline = Shortcuts.Resolve(written);
         if (pipeline.Commands is [{ } only] && string.Equals(only.Name, "help", StringComparison.OrdinalIgnoreCase))
         {
-            return Help.HelpCommand.Run([.. only.Arguments.Select(static argument => argument.Value?.ToString() ?? argument.Parameter ?? "")], Console.Out) == 0;
+            return Help.HelpCommand.Run([.. only.Arguments.Select(static argument => argument.Value?.ToString() ?? argument.Parameter ?? "")], Output) == 0;
         }
 
         // Asked about one of its commands, a pipeline explains it and does nothing.
         if (pipeline.Commands.FirstOrDefault(static command => command.Arguments.Any(IsQuestion)) is { } asked)
         {
-            return Help.HelpCommand.Run([asked.Name], Console.Out) == 0;
+            return Help.HelpCommand.Run([asked.Name], Output) == 0;
         }
 
         var results = new List<object>();
-        bool succeeded = _runner.Run(pipeline, results.Add);
+        bool succeeded = _runner.Run(pipeline, result => Take(result, results));
         if (results.Count > 0 || format == OutputFormat.Json)
         {
-            ResultWriter.Write(results, format, Console.Out, Console.IsOutputRedirected ? 0 : Console.WindowWidth);
-            Console.Out.Flush();
+            ResultWriter.Write(results, format, Output, Console.IsOutputRedirected ? 0 : Console.WindowWidth);
+            Output.Flush();
         }
 
         return succeeded;
+    }
+
+    // Lines of text need no widths of columns: they are written as they come, such as those of Get-EsxTop -Batch, which may go on for hours.
+    private void Take(object result, List<object> results)
+    {
+        if (format is not (OutputFormat.Json or OutputFormat.Csv) && results.Count == 0 && result is string line)
+        {
+            Output.WriteLine(line);
+            Output.Flush();
+        }
+        else
+        {
+            results.Add(result);
+        }
     }
 
     // "Get-VM -?" as in PowerShell, "hv Get-VM --help" as everywhere else.
