@@ -191,9 +191,10 @@ public sealed unsafe partial class GuestPages
         while (true)
         {
             var entry = Read(page);
-            if (entry.State == PageState.Moving || _isMarking)
+            if (entry.State == PageState.Moving || (_isMarking && !_abandoned))
             {
-                // What is marked already and protected only in a moment would be a page in use that is protected.
+                // What is marked already and protected only in a moment would be a page in use that is protected. (Whoever marks may have
+                // failed in between; then the machine ends.)
                 spin.SpinOnce();
             }
             else if (entry.State != PageState.Private)
