@@ -76,11 +76,11 @@ public sealed class CommandTests : IDisposable
     public void Set_changes_what_is_given_and_nothing_else()
     {
         string disk = _shell.Temporary.File("a.raw"), kernel = _shell.Temporary.File("kernel");
-        _shell.Run($"New-VM a -DiskPath '{disk}' -KernelPath '{kernel}' -KernelCommandLine quiet -AdvancedSetting @{{x=1;y=2}} -NumCpu 4 -CoresPerSocket 4");
-        var machine = (VirtualMachine)Assert.Single(_shell.Run("Set-VM a -MemoryGB 1 -NumCpu 6 -AdvancedSetting @{x=$null;z=3} -KernelCommandLine '' -Notes n -PortForward 2222:22"));
+        _shell.Run($"New-VM a -DiskPath '{disk}' -KernelPath '{kernel}' -KernelCommandLine quiet -AdvancedSetting @{{'debugExit.port'='0xf4';'processor.codeCacheMB'=32}} -NumCpu 4 -CoresPerSocket 4");
+        var machine = (VirtualMachine)Assert.Single(_shell.Run("Set-VM a -MemoryGB 1 -NumCpu 6 -AdvancedSetting @{'debugExit.port'=$null;'sched.mem.maxmemctl'=10} -KernelCommandLine '' -Notes n -PortForward 2222:22"));
         VirtualMachineConfiguration now = machine.ExtensionData.Config;
         Assert.Equal((1024, 6, 1, kernel, null, "n"), (now.MemoryMB, now.NumCpu, now.CoresPerSocket, now.KernelPath, now.KernelCommandLine, now.Notes));
-        Assert.Equal(["y", "z"], now.AdvancedSettings.Keys.Order());
+        Assert.Equal(["processor.codeCacheMB", "sched.mem.maxmemctl"], now.AdvancedSettings.Keys.Order());
         Assert.Equal([disk], machine.DiskPath);
         Assert.Single(now.NetworkAdapters[0].PortForwards);
         machine = (VirtualMachine)Assert.Single(_shell.Run("Set-VM a -DiskPath @() -NetworkName None -PortForward @() -Name b"));
