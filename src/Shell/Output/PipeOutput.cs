@@ -23,6 +23,7 @@ internal sealed class PipeOutput(Stream inner, Action broken) : Stream
 
     public override bool CanWrite => true;
 
+    // A pipe is written from the beginning to the end: the contract of Stream has what it cannot do refused so.
     public override long Length => throw new NotSupportedException();
 
     public override long Position
